@@ -1,0 +1,144 @@
+"""What a request took: spans, bytes, tokens, memory and energy, each number with its label.
+
+A prediction and a real run return the same record, so that they can be laid over each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+__all__ = ["LABELS", "SPAN_KINDS", "Clock", "Label", "Number", "RequestTrace", "Span"]
+
+Label = Literal["measured", "modelled", "published"]
+Clock = Literal["wall", "virtual", "none"]
+LABELS: tuple[Label, ...] = ("measured", "modelled", "published")
+SPAN_KINDS = ("tokenize", "compute", "encode", "uplink", "decode_wire", "downlink", "sample", "wait")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One value with its unit and where it comes from."""
+
+    name: str
+    value: float
+    unit: str
+    label: Label
+
+
+@dataclass(frozen=True)
+class Span:
+    """One piece of a request's time.
+
+    ``token`` is 0 for everything up to the first token (prefill), then the index of the token being made.
+    """
+
+    kind: str  # one of SPAN_KINDS
+    place: str  # "edge", "cloud" or "link"
+    token: int
+    start_s: float  # since the request began
+    duration_s: float
+    label: Label
+    n_bytes: int = 0  # what crossed, for uplink and downlink
+
+    @property
+    def phase(self) -> str:
+        return "prefill" if self.token == 0 else "decode"
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.duration_s
+
+
+@dataclass(frozen=True)
+class RequestTrace:
+    """One request, predicted or run.
+
+    ``clock`` is ``wall`` for time that passed here, ``virtual`` for real tensors and bytes in modelled
+    time, ``none`` for a prediction. Times are seconds since the request began.
+    """
+
+    plan: str  # the plan, as text
+    clock: Clock
+    label: Label  # of the request's times as a whole; a span may say otherwise
+    prompt_tokens: int
+    token_times_s: tuple[float, ...]  # when each output token was there, on the edge
+    spans: tuple[Span, ...]
+    bytes_up: int
+    bytes_down: int
+    bytes_label: Label
+    memory_bytes: Mapping[str, int]  # peak per place
+    memory_label: Label
+    energy_j: Mapping[str, float]  # per place, and "radio"
+    energy_label: Label = "modelled"
+    batch: int = 1
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    notes: tuple[str, ...] = ()  # what a reader must know, e.g. that the host was too slow
+    facts: Mapping[str, str] = field(default_factory=dict)  # link kind, devices, feature …
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.token_times_s)
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token."""
+        return self.token_times_s[0] if self.token_times_s else self.total_s
+
+    @property
+    def tpot_s(self) -> float:
+        """Mean time per output token after the first; 0 for a single token."""
+        n = self.n_tokens
+        return (self.token_times_s[-1] - self.token_times_s[0]) / (n - 1) if n > 1 else 0.0
+
+    @property
+    def total_s(self) -> float:
+        ends = [s.end_s for s in self.spans]
+        return max([*ends, *self.token_times_s], default=0.0)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Output tokens per second over the whole request, all of the batch."""
+        return self.batch * self.n_tokens / self.total_s if self.total_s > 0 else 0.0
+
+    def seconds_by(self, *, phase: str | None = None) -> dict[tuple[str, str], float]:
+        """Seconds per (place, kind), of one phase or of both."""
+        sums: dict[tuple[str, str], float] = {}
+        for span in self.spans:
+            if phase in (None, span.phase):
+                sums[span.place, span.kind] = sums.get((span.place, span.kind), 0.0) + span.duration_s
+        return sums
+
+    def numbers(self) -> Iterator[Number]:
+        """Every headline number with its unit and label."""
+        yield Number("ttft", self.ttft_s, "s", self.label)
+        yield Number("tpot", self.tpot_s, "s", self.label)
+        yield Number("total", self.total_s, "s", self.label)
+        yield Number("throughput", self.tokens_per_s, "tokens/s", self.label)
+        yield Number("bytes up", self.bytes_up, "B", self.bytes_label)
+        yield Number("bytes down", self.bytes_down, "B", self.bytes_label)
+        for place, n_bytes in self.memory_bytes.items():
+            yield Number(f"memory {place}", n_bytes, "B", self.memory_label)
+        for place, joules in self.energy_j.items():
+            yield Number(f"energy {place}", joules, "J", self.energy_label)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; ``from_dict`` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RequestTrace:
+        """Read what ``to_dict`` gave."""
+        tuples = ("token_times_s", "token_ids", "notes")
+        fields = {k: tuple(v) if k in tuples else v for k, v in data.items()}
+        fields["spans"] = tuple(Span(**s) for s in data["spans"])
+        return cls(**fields)
+
+    def __str__(self) -> str:
+        clock = "predicted" if self.clock == "none" else f"{self.clock} clock"
+        return (
+            f"{self.label} ({clock}): TTFT {self.ttft_s * 1e3:.1f} ms, TPOT {self.tpot_s * 1e3:.1f} ms, "
+            f"{self.n_tokens} tokens in {self.total_s:.3f} s, {self.bytes_up} B up, {self.bytes_down} B down"
+        )
