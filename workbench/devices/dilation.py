@@ -1,0 +1,109 @@
+"""Throttles: what makes a step on this host take a device's time.
+
+Each step is really computed. ``Native`` leaves it at that, ``Dilation`` then waits until the modelled time
+has passed, ``Virtual`` waits for nothing and says the modelled time.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+from workbench.errors import UnknownNameError
+from workbench.trace import Clock, Label
+
+__all__ = ["THROTTLES", "Dilation", "Native", "Throttle", "Virtual", "make_throttle"]
+
+_SPIN_S = 2e-4  # a sleep overshoots by about 60 µs: the end of a wait is spun
+
+
+class Throttle(ABC):
+    """Gives a step its time. Used by one thread.
+
+    ``overrun_s`` adds up what the host took beyond the modelled time: above zero, the host was too slow
+    to pose as the device and the numbers say so.
+    """
+
+    clock: Clock
+    label: Label  # of the seconds that ``pace`` gives
+    overrun_s: float = 0.0
+    overruns: int = 0
+    steps: int = 0
+
+    @abstractmethod
+    def pace(self, started_s: float, modelled_s: float | None) -> float:
+        """End a step that began at ``time.perf_counter() == started_s``.
+
+        Args:
+            modelled_s: what the device would take; None where the device is this host.
+
+        Returns:
+            The seconds that the step counts for.
+        """
+
+    def _note(self, measured_s: float, modelled_s: float) -> None:
+        self.steps += 1
+        if measured_s > modelled_s:
+            self.overruns += 1
+            self.overrun_s += measured_s - modelled_s
+
+
+class Native(Throttle):
+    """This host as it is."""
+
+    clock: Clock = "wall"
+    label: Label = "measured"
+
+    def pace(self, started_s: float, modelled_s: float | None) -> float:
+        self.steps += 1
+        return time.perf_counter() - started_s
+
+
+class Dilation(Throttle):
+    """A slower device: measured work, then a wait until the modelled time."""
+
+    clock: Clock = "wall"
+    label: Label = "measured"
+
+    def pace(self, started_s: float, modelled_s: float | None) -> float:
+        if modelled_s is not None:
+            self._note(time.perf_counter() - started_s, modelled_s)
+            wait_until(started_s + modelled_s)
+        return time.perf_counter() - started_s
+
+
+class Virtual(Throttle):
+    """Real work, modelled time: for devices that are faster than this host."""
+
+    clock: Clock = "virtual"
+    label: Label = "modelled"
+
+    def pace(self, started_s: float, modelled_s: float | None) -> float:
+        measured_s = time.perf_counter() - started_s
+        if modelled_s is None:
+            return measured_s
+        self._note(measured_s, modelled_s)
+        return modelled_s
+
+
+THROTTLES: dict[str, type[Throttle]] = {"native": Native, "dilation": Dilation, "virtual": Virtual}
+
+
+def make_throttle(name: str) -> Throttle:
+    """A fresh throttle.
+
+    Raises:
+        UnknownNameError: no throttle is called so.
+    """
+    if name not in THROTTLES:
+        raise UnknownNameError("throttle", name, THROTTLES)
+    return THROTTLES[name]()
+
+
+def wait_until(moment_s: float) -> None:
+    """Return when ``time.perf_counter()`` has reached a moment, within a few microseconds."""
+    left_s = moment_s - time.perf_counter()
+    if left_s > _SPIN_S:
+        time.sleep(left_s - _SPIN_S)
+    while time.perf_counter() < moment_s:
+        pass

@@ -1,0 +1,20 @@
+"""How many threads a stage computes with."""
+
+from __future__ import annotations
+
+import os
+
+from workbench.profiles import ModelProfile
+
+__all__ = ["WORKER_ENVIRONMENT", "threads_for"]
+
+WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+"""Edge and cloud take turns on one host: a side that waits must not spin on the other's cores."""
+
+_SMALL_HIDDEN = 512
+
+
+def threads_for(model: ModelProfile) -> int:
+    """Threads for one model on this host: waking a second one costs more than it brings in a small layer."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if model.hidden < _SMALL_HIDDEN else available

@@ -1,0 +1,140 @@
+"""From logits to tokens to text, as transformers defines it.
+
+B batch, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from workbench.errors import InputError
+
+__all__ = ["Sampler", "Sampling", "TextStream", "eos_ids"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; the words and the order of the filters are transformers'."""
+
+    do_sample: bool = False  # False takes the likeliest token
+    temperature: float = 1.0
+    top_k: int = 0  # keep the k likeliest; 0 keeps all
+    top_p: float = 1.0  # keep the likeliest that add up to p
+    seed: int = 0
+    stop: tuple[str, ...] = ()  # a row ends with the token that completes one of these
+    ignore_eos: bool = False  # go on to the full length, for measurements
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise InputError(f"temperature must be above 0, got {self.temperature}; for greedy use do_sample=False")
+        if self.top_k < 0:
+            raise InputError(f"top_k counts tokens: 0 for all, or more; got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is a share in (0, 1], got {self.top_p}")
+        if isinstance(self.stop, str) or not all(self.stop):
+            raise InputError(f"stop takes a tuple of non-empty strings, got {self.stop!r}")
+        object.__setattr__(self, "stop", tuple(self.stop))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; ``from_dict`` reads them back."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Sampling:
+        """Read what ``to_dict`` gave.
+
+        Raises:
+            InputError: a field is missing, unknown or out of range.
+        """
+        try:
+            return msgspec.convert(data, cls)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise InputError(f"these are no sampling settings: {error}; got {data}") from error
+
+
+class Sampler:
+    """Chooses tokens for one session. Equal settings and logits give equal tokens."""
+
+    def __init__(self, sampling: Sampling, device: str = "cpu") -> None:
+        self._sampling = sampling
+        self._generator = torch.Generator(device).manual_seed(sampling.seed)
+        self._warpers = LogitsProcessorList(_warpers(sampling))
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Token ids [B] from the logits [B, V] of the last position."""
+        if not self._sampling.do_sample:
+            return logits.argmax(dim=-1)
+        scores = logits.to(torch.float32)
+        no_ids = torch.empty(len(scores), 0, dtype=torch.long)
+        weights = torch.softmax(self._warpers(no_ids, scores), dim=-1)
+        return torch.multinomial(weights, num_samples=1, generator=self._generator).squeeze(1)
+
+
+def _warpers(sampling: Sampling) -> list[Any]:
+    warpers: list[Any] = []
+    if sampling.temperature != 1.0:
+        warpers.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_k:
+        warpers.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1.0:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    return warpers
+
+
+class TextStream:
+    """Text of one row as its tokens come; knows when a stop string is complete."""
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str] = ()) -> None:
+        self._tokenizer, self._stop = tokenizer, tuple(stop)
+        self._ids: list[int] = []
+        self._settled = 0  # ids before this one are in self.text for good
+        self.text = ""
+
+    def push(self, token_id: int) -> str:
+        """The text that this token adds; empty while a character is incomplete."""
+        self._ids.append(token_id)
+        # Decoding from a settled point with a few ids of context keeps the spaces that depend on it.
+        context = max(0, self._settled - 4)
+        before = self._decode(self._ids[context : self._settled])
+        after = self._decode(self._ids[context:])
+        if after.endswith("\ufffd"):
+            return ""
+        self._settled = len(self._ids)
+        piece = after[len(before) :]
+        self.text += piece
+        return piece
+
+    @property
+    def stopped(self) -> bool:
+        """True once the text holds a stop string."""
+        return any(stop in self.text for stop in self._stop)
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+
+def eos_ids(config: Any, source: Path | None = None) -> tuple[int, ...]:
+    """The ids that end a row: the generation configuration's where there is one, else the model's."""
+    found = getattr(config, "eos_token_id", None)
+    generation = source / "generation_config.json" if source is not None else None
+    if generation is not None and generation.is_file():
+        found = json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id", found)
+    if found is None:
+        return ()
+    return tuple(found) if isinstance(found, list | tuple) else (int(found),)
