@@ -1,0 +1,182 @@
+"""The two sides as operating-system processes, and the channel by which a parent steers them.
+
+Commands go in as JSON lines on standard input, events come out as JSON lines on standard output. When its
+parent goes away, however it ends, a child reads end-of-file and ends too: nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from workbench import errors
+from workbench.errors import PeerError, PeerLostError, WorkbenchError
+
+__all__ = ["Child", "ParentChannel", "describe", "revive"]
+
+_GRACE_S = 2.0  # how long a child may take to end by itself
+_STDERR_TAIL = 2000
+
+
+class Child:
+    """A process of ours, as its parent sees it. Use from one thread; ``send`` from any."""
+
+    def __init__(self, module: str, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        self.name = module.rsplit(".", 1)[-1]
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C belongs to the parent, which then closes us
+        )
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name=f"{self.name}-events", daemon=True)
+        self._reader.start()
+        self.send(config)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, command: Mapping[str, Any]) -> None:
+        """Hand a command over.
+
+        Raises:
+            PeerLostError: the process has ended.
+        """
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError, OSError) as error:
+            raise self._lost() from error
+
+    def receive(self, timeout_s: float) -> dict[str, Any]:
+        """The next event.
+
+        Raises:
+            PeerLostError: the process ended, or said nothing for ``timeout_s``.
+            WorkbenchError: the error that the process reported.
+        """
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            raise PeerLostError(f"the {self.name} process said nothing for {timeout_s:.0f} s{self._tail()}") from None
+        if event is None:
+            raise self._lost()
+        if event.get("event") == "error":
+            raise revive(event["kind"], event["message"])
+        return event
+
+    def close(self) -> None:
+        """End the process: end-of-file, then SIGTERM, then SIGKILL. May be called again."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        for end in (lambda: None, self._process.terminate, self._process.kill):
+            end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S)
+                break
+        self._reader.join(_GRACE_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):
+            for line in self._process.stdout:
+                self._events.put(json.loads(line))
+        self._events.put(None)
+
+    def _lost(self) -> PeerLostError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_S)
+        return PeerLostError(f"the {self.name} process ended with code {self._process.poll()}{self._tail()}")
+
+    def _tail(self) -> str:
+        if self._stderr.closed:
+            return ""
+        self._stderr.seek(max(0, os.fstat(self._stderr.fileno()).st_size - _STDERR_TAIL))
+        text = self._stderr.read().decode(errors="replace").strip()
+        return f"; its last words:\n{text}" if text else ""
+
+
+class ParentChannel:
+    """The same channel, as the child sees it.
+
+    Takes standard output for itself: whatever a library prints goes to standard error instead.
+    """
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        self._commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+        self.closed = threading.Event()
+        threading.Thread(target=self._read, name="commands", daemon=True).start()
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next command; None once the parent is gone."""
+        return self._commands.get()
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Tell the parent. Silent once it is gone."""
+        with self._lock, contextlib.suppress(OSError):
+            self._out.write(json.dumps(event).encode() + b"\n")
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the parent what went wrong."""
+        kind, message = describe(error)
+        self.send({"event": "error", "kind": kind, "message": message})
+
+    def _read(self) -> None:
+        for line in sys.stdin.buffer:
+            command = json.loads(line)
+            if command.get("command") == "cancel":
+                self.cancelled.set()
+            else:
+                self._commands.put(command)
+        self.closed.set()
+        self.cancelled.set()
+        self._commands.put(None)
+        threading.Thread(target=_end_after_grace, daemon=True).start()
+
+
+def _end_after_grace() -> None:
+    """A step that never returns must not outlive the parent."""
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Kind and message of an error, to cross to the other side."""
+    return type(error).__name__, str(error)
+
+
+def revive(kind: str, message: str) -> WorkbenchError:
+    """The error that the other side described: of the same class where it is one of ours."""
+    cls = getattr(errors, kind, None) if kind in errors.__all__ else None
+    if cls is None:
+        return PeerError(f"the other side failed: {kind}: {message}")
+    error: WorkbenchError = cls.__new__(cls)
+    Exception.__init__(error, message)
+    return error
