@@ -1,0 +1,127 @@
+"""`python -m workbench.models.recipe`: make the evaluation data, train the shipped models, write the card."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from .architecture import DRAFT, MODELS, TINY, Architecture
+from .batches import encode_streams
+from .corpus import Corpus, held_out_prose, library_documents, training_corpus
+from .evaluate import bits_per_byte, exact_match, read_prose, read_tasks, write_lines
+from .tasks import TASKS, held_out_examples, training_examples
+from .tokenizer import train_tokenizer
+from .train import Settings, save_model, train
+
+DEFAULT_STEPS = {TINY.name: 2400, DRAFT.name: 1500}
+EXAMPLES_PER_TASK = 120
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it is done, 130 when it was interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        _COMMANDS[options.command](options)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workbench.models.recipe", description=__doc__)
+    parser.add_argument("command", nargs="?", default="train", choices=sorted(_COMMANDS))
+    parser.add_argument("--model", default="all", choices=[*MODELS, "all"])
+    parser.add_argument("--steps", type=int, help="training steps (default: per model)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--out", type=Path, default=Path("data"), help="the data folder")
+    parser.add_argument("--checkpoints", type=Path, default=Path(tempfile.gettempdir()) / "workbench-recipe")
+    return parser
+
+
+def make_evaluation(options: argparse.Namespace) -> None:
+    """Write the held-out prose and tasks. Part of the repository: made once, then kept."""
+    folder = options.out / "evaluation"
+    prose = held_out_prose(library_documents())
+    write_lines(folder / "prose.jsonl", [vars(document) for document in prose])
+    examples = [e for task in TASKS for e in held_out_examples(options.seed, task, EXAMPLES_PER_TASK)]
+    write_lines(folder / "tasks.jsonl", [vars(example) for example in examples])
+
+
+def train_models(options: argparse.Namespace) -> None:
+    """Train the models asked for and put them under `models/` in the data folder."""
+    held_out = read_prose(options.out / "evaluation" / "prose.jsonl")
+    corpus = training_corpus(library_documents(), held_out)
+    tokenizer = _tokenizer(options, corpus)
+    for architecture in MODELS.values() if options.model == "all" else [MODELS[options.model]]:
+        _train_one(architecture, options, corpus, tokenizer)
+
+
+def _tokenizer(options: argparse.Namespace, corpus: Corpus) -> PreTrainedTokenizerFast:
+    """The draft model speaks with the tokenizer of `tiny`: made with it, kept by it."""
+    folder = options.out / "models" / TINY.name
+    if options.model == DRAFT.name:
+        return AutoTokenizer.from_pretrained(folder)
+    examples = training_examples(options.seed)
+    texts = [document.text for document in (*corpus.prose, *corpus.code)]
+    return train_tokenizer([*texts, *(next(examples).text for _ in range(5000))], TINY.vocabulary)
+
+
+def _train_one(
+    architecture: Architecture,
+    options: argparse.Namespace,
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    settings = Settings(options.steps or DEFAULT_STEPS[architecture.name], options.seed)
+    streams = encode_streams(tokenizer, corpus, options.seed)
+    print(f"{architecture.name}: {len(streams.prose)} tokens of prose, {len(streams.code)} of code", flush=True)
+    model, cost = train(
+        architecture, settings, streams, tokenizer,
+        device=_device(options.device),
+        checkpoint=options.checkpoints / f"{architecture.name}.pt",
+        report=_Reporter(architecture, options, tokenizer),
+    )  # fmt: skip
+    save_model(model, tokenizer, options.out / "models" / architecture.name)
+    print(f"{architecture.name}: {cost}", flush=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+class _Reporter:
+    """Says how far a model has come on a fifth of the held-out data."""
+
+    def __init__(
+        self, architecture: Architecture, options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        self._exits = architecture.exits
+        self._tokenizer = tokenizer
+        self._prose = read_prose(options.out / "evaluation" / "prose.jsonl")[::5]
+        self._tasks = read_tasks(options.out / "evaluation" / "tasks.jsonl")[::5]
+
+    def __call__(self, model: LlamaForCausalLM, step: int) -> str:
+        plain = LlamaForCausalLM(model.config)
+        plain.load_state_dict(model.state_dict())
+        plain.to(model.device)
+        bits = bits_per_byte(plain, self._tokenizer, self._prose, self._exits)
+        right = exact_match(plain, self._tokenizer, self._tasks, self._exits[-1])
+        shown = [*(f"{depth}: {value:.3f}" for depth, value in bits.items())]
+        shown += [f"{task} {share:.0%}" for task, share in right.items()]
+        return "bits per byte " + ", ".join(shown)
+
+
+_COMMANDS = {"evaluation": make_evaluation, "train": train_models}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
