@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from workbench.errors import PlanError, UnknownNameError
@@ -53,8 +54,10 @@ class Stage:
     bits: int = 16  # weight bits, one of BITS
 
     def __post_init__(self) -> None:
-        if not self.place:
-            raise PlanError("a stage needs a place, e.g. 'edge' or 'cloud': got ''")
+        if not self.place or not isinstance(self.place, str):
+            raise PlanError(f"a stage needs a place, e.g. 'edge' or 'cloud': got {self.place!r}")
+        if not (_is_int(self.start) and _is_int(self.stop)):
+            raise PlanError(f"blocks are whole numbers: got [{self.start!r}, {self.stop!r})")
         if not 0 <= self.start <= self.stop:
             raise PlanError(f"blocks [{self.start}, {self.stop}) are no range: need 0 <= start <= stop")
         if self.bits not in BITS:
@@ -78,13 +81,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Partition:
-    """The ordered stages of a model of ``n_blocks`` blocks: no gap, no overlap, neighbours on other places."""
+    """The ordered stages of a model: no gap, no overlap, neighbours on other places."""
 
     n_blocks: int
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
         stages = self.stages
+        if not _is_int(self.n_blocks) or self.n_blocks < 1:
+            raise PlanError(f"a model has at least one block: got {self.n_blocks!r}")
         if not stages:
             raise PlanError("a partition needs at least one stage")
         if [s.embedding for s in stages] != [i == 0 for i in range(len(stages))]:
@@ -94,8 +100,8 @@ class Partition:
         edges = [0, *(s.stop for s in stages)]
         if [s.start for s in stages] != edges[:-1] or edges[-1] != self.n_blocks:
             runs = ", ".join(f"[{s.start}, {s.stop})" for s in stages)
-            raise PlanError(f"stages {runs} do not cover blocks [0, {self.n_blocks}) one after another")
-        for left, right in zip(stages, stages[1:], strict=False):
+            raise PlanError(f"stages {runs} do not cover blocks [0, {self.n_blocks}) in turn")
+        for left, right in pairwise(stages):
             if left.place == right.place:
                 raise PlanError(f"neighbouring stages on {left.place!r}: make them one stage")
 
@@ -107,8 +113,10 @@ class Partition:
     @classmethod
     def split(cls, n_blocks: int, at: int, edge_bits: int = 16, cloud_bits: int = 16) -> Partition:
         """Embedding and blocks ``[0, at)`` on the edge, ``[at, n_blocks)`` and the head in the cloud."""
-        if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at <= n_blocks:
-            raise PlanError(f"split point {at!r} is out of range: choose 0 to {n_blocks} for {n_blocks} blocks")
+        if not _is_int(at) or not 0 <= at <= n_blocks:
+            raise PlanError(
+                f"split point {at!r} is out of range: choose 0 to {n_blocks} for {n_blocks} blocks"
+            )
         return cls(
             n_blocks,
             (
@@ -122,11 +130,9 @@ class Partition:
         cls, n_blocks: int, at: tuple[int, int], edge_bits: int = 16, cloud_bits: int = 16
     ) -> Partition:
         """First and last blocks, embedding and head on the edge; blocks ``[at[0], at[1])`` in the cloud."""
+        if not _is_pair(at) or not 0 <= at[0] < at[1] <= n_blocks:
+            raise PlanError(f"split points {at!r} are out of range: need 0 <= first < last <= {n_blocks}")
         first, last = at
-        if not 0 <= first < last <= n_blocks:
-            raise PlanError(
-                f"split points {at!r} are out of range: need 0 <= first < last <= {n_blocks} for {n_blocks} blocks"
-            )
         return cls(
             n_blocks,
             (
@@ -179,7 +185,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if DEFAULT_FEATURE not in self.features:
-            raise PlanError(f"a plan needs a placement for {DEFAULT_FEATURE!r}: it has {sorted(self.features)}")
+            raise PlanError(
+                f"a plan needs a placement for {DEFAULT_FEATURE!r}: it has {sorted(self.features)}"
+            )
         sizes = {p.partition.n_blocks for p in self.features.values()}
         if len(sizes) > 1:
             raise PlanError(f"placements of one model disagree on its number of blocks: {sorted(sizes)}")
@@ -226,9 +234,12 @@ class Plan:
             PlanError: a field is missing, unknown or out of range.
         """
         try:
+            _only(data, "model", "features")
             return cls(data["model"], {k: _placement(v) for k, v in data["features"].items()})
         except (KeyError, TypeError, AttributeError) as error:
-            raise PlanError(f"this is no plan ({type(error).__name__}: {error}): {str(data)[:200]}") from error
+            raise PlanError(
+                f"this is no plan ({type(error).__name__}: {error}): {str(data)[:200]}"
+            ) from error
 
     def replace_default(self, **changes: Any) -> Plan:
         """The same plan with fields of the default placement changed."""
@@ -244,11 +255,27 @@ class Plan:
         if len(self.features) == 1:
             wire = f", wire {self.wire}" if self.partition.split_points else ""
             return f"{self.model}: {self.partition}{wire}"
-        return f"{self.model}: " + "; ".join(f"{k}: {v.partition}, {v.wire}" for k, v in self.features.items())
+        return f"{self.model}: " + "; ".join(
+            f"{k}: {v.partition}, {v.wire}" for k, v in self.features.items()
+        )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_int, value))
+
+
+def _only(data: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
+    if unknown := set(data) - set(known):
+        raise PlanError(f"{sorted(unknown)} mean nothing in a plan: known are {sorted(known)}")
+    return data
 
 
 def _placement(data: Mapping[str, Any]) -> Placement:
-    partition = data["partition"]
+    partition = _only(data["partition"], "n_blocks", "stages")
     stages = tuple(Stage(**s) for s in partition["stages"])
     rest = {k: v for k, v in data.items() if k != "partition"}
     return Placement(Partition(partition["n_blocks"], stages), **rest)

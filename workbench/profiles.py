@@ -6,17 +6,19 @@ Profiles are read from ``data/devices/*.json`` and ``data/links/*.json``; every 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.errors import ProfileError, UnknownNameError
+from workbench.errors import InputError, ProfileError, UnknownNameError
 from workbench.trace import LABELS, Label
 
 __all__ = [
     "DATA",
+    "DecodeRate",
     "DeviceProfile",
     "LinkProfile",
     "ModelProfile",
@@ -52,11 +54,26 @@ class Source:
 
 
 @dataclass(frozen=True)
+class DecodeRate:
+    """One published decode rate at batch 1: what a device's overhead and efficiency are fitted to."""
+
+    model: str  # which model in which format
+    n_blocks: int
+    n_bytes: float  # weights that one token reads
+    tokens_per_s: float
+    source: Source
+
+    def __post_init__(self) -> None:
+        positive = {"n_blocks": self.n_blocks, "n_bytes": self.n_bytes, "tokens_per_s": self.tokens_per_s}
+        _check(self.model, positive, {})
+
+
+@dataclass(frozen=True)
 class DeviceProfile:
     """What a device can do, dense (never with sparsity).
 
-    One decode step of a model takes ``n_blocks * block_overhead_s + bytes / bandwidth``; a prefill takes
-    ``n_blocks * block_overhead_s + max(bytes / bandwidth, flops / peak)``.
+    One forward pass of a stage takes ``forward_overhead_s + n_blocks * block_overhead_s + max(bytes /
+    bandwidth, flops / peak)``: the bytes decide for a decode step, the flops for a long prefill.
     """
 
     name: str
@@ -71,6 +88,10 @@ class DeviceProfile:
     radio_j_per_byte: float = 0.0  # energy to send one byte, where published
     bandwidth_efficiency: float = 1.0  # share of the bandwidth that decoding reaches
     flops_efficiency: float = 1.0  # share of the peak that prefill reaches
+    forward_overhead_s: float = 0.0  # fixed cost of one forward pass of a stage, besides its blocks
+    message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
+    sample_s: float = 0.0  # choosing one token from logits
+    decode_rates: tuple[DecodeRate, ...] = ()  # what overhead and efficiency were fitted to
     sources: Mapping[str, Source] = field(default_factory=dict)  # by field name
 
     def __post_init__(self) -> None:
@@ -86,6 +107,9 @@ class DeviceProfile:
             "idle_w": self.idle_w,
             "active_w": self.active_w,
             "radio_j_per_byte": self.radio_j_per_byte,
+            "forward_overhead_s": self.forward_overhead_s,
+            "message_overhead_s": self.message_overhead_s,
+            "sample_s": self.sample_s,
         }
         _check(self.name, positive, not_negative)
         if 16 not in self.flops:
@@ -109,8 +133,7 @@ class DeviceProfile:
         Raises:
             ProfileError: a field is missing, unknown or out of range.
         """
-        flops = {int(bits): float(value) for bits, value in data.get("flops", {}).items()}
-        return _read(cls, data, flops=flops)
+        return _read(cls, data)
 
 
 @dataclass(frozen=True)
@@ -175,10 +198,18 @@ class ModelProfile:
     config_key: str = ""  # hash of the configuration that this was read from
 
     def __post_init__(self) -> None:
-        per_block = ("block_params", "block_active_params", "block_quantizable", "kv_elements", "attention_width")
+        per_block = (
+            "block_params",
+            "block_active_params",
+            "block_quantizable",
+            "kv_elements",
+            "attention_width",
+        )
         wrong = [k for k in (*per_block, "window") if len(getattr(self, k)) != self.n_blocks]
         if wrong or len(self.boundary_elements) != self.n_blocks + 1:
-            raise ProfileError(f"model {self.name!r}: {wrong or 'boundary_elements'} do not fit {self.n_blocks} blocks")
+            raise ProfileError(
+                f"model {self.name!r}: {wrong or 'boundary_elements'} do not fit {self.n_blocks} blocks"
+            )
 
     @property
     def params(self) -> int:
@@ -234,18 +265,37 @@ def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
     return known[name]
 
 
-def _read(cls: type[P], data: Mapping[str, Any], **parsed: Any) -> P:
+def _read(cls: type[P], data: Mapping[str, Any]) -> P:
     try:
-        sources = {k: v if isinstance(v, Source) else Source(**v) for k, v in data.get("sources", {}).items()}
-        return cls(**{**data, **parsed, "sources": sources})
-    except TypeError as error:
-        raise ProfileError(f"{data.get('name', '?')!r} is no {cls.__name__}: {error}") from error
+        return cls(**{**data, **{key: read(data[key]) for key, read in _READERS.items() if key in data}})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        name = data.get("name", "?") if isinstance(data, Mapping) else data
+        raise ProfileError(f"{name!r} is no {cls.__name__}: {error}") from error
+
+
+def _source(data: Source | Mapping[str, Any]) -> Source:
+    return data if isinstance(data, Source) else Source(**data)
+
+
+def _rate(data: DecodeRate | Mapping[str, Any]) -> DecodeRate:
+    if isinstance(data, DecodeRate):
+        return data
+    return DecodeRate(**{**data, "source": _source(data["source"])})
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "flops": lambda flops: {int(bits): float(value) for bits, value in flops.items()},
+    "sources": lambda sources: {key: _source(value) for key, value in sources.items()},
+    "decode_rates": lambda rates: tuple(_rate(rate) for rate in rates),
+}
 
 
 def _check(name: str, positive: Mapping[str, float], not_negative: Mapping[str, float]) -> None:
     for key, value in positive.items():
-        if not value > 0:
-            raise ProfileError(f"{name!r}: {key} must be above 0, got {value}")
+        if not 0 < value < math.inf:
+            raise ProfileError(f"{name!r}: {key} must be above 0 and finite, got {value}")
     for key, value in not_negative.items():
-        if not value >= 0:
-            raise ProfileError(f"{name!r}: {key} must not be negative, got {value}")
+        if not 0 <= value < math.inf:
+            raise ProfileError(f"{name!r}: {key} must be finite and not negative, got {value}")
