@@ -10,7 +10,17 @@ import pytest
 
 import workbench
 
-HEAVY = ("torch", "transformers", "tokenizers", "optuna", "plotly", "pandas", "zmq", "ipywidgets", "jupyterlab")
+HEAVY = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "optuna",
+    "plotly",
+    "pandas",
+    "zmq",
+    "ipywidgets",
+    "jupyterlab",
+)
 LIGHT_ROOMS = (
     "workbench",
     "workbench.cli",

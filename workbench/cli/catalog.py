@@ -1,0 +1,76 @@
+"""``workbench devices`` and ``workbench links``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from workbench import profiles
+from workbench.cli.text import print_json, quantity, table
+from workbench.profiles import DeviceProfile, LinkProfile
+
+__all__ = ["run"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the shipped profiles of a kind, or show one of them."""
+    if args.name:
+        _show_one(
+            profiles.device(args.name) if args.kind == "device" else profiles.link(args.name), args.json
+        )
+    elif args.json:
+        known: dict[str, Any] = dict(profiles.devices() if args.kind == "device" else profiles.links())
+        print_json({name: profile.to_dict() for name, profile in known.items()})
+    elif args.kind == "device":
+        print(_device_table(profiles.devices().values()))
+    else:
+        print(_link_table(profiles.links().values()))
+    return 0
+
+
+def _show_one(profile: DeviceProfile | LinkProfile, as_json: bool) -> None:
+    data = profile.to_dict()
+    if as_json:
+        print_json(data)
+        return
+    sources = data.pop("sources")
+    rows = [[name, str(value), *_source(sources.get(name))] for name, value in data.items()]
+    for name, value, label, text in rows:
+        print(f"{name:24}{value:36}{label:10}{text}".rstrip())
+
+
+def _source(source: dict[str, str] | None) -> tuple[str, str]:
+    return (
+        ("", "") if source is None else (source["label"], " ".join((source["text"], source["url"])).strip())
+    )
+
+
+def _device_table(devices: Iterable[DeviceProfile]) -> str:
+    rows = [
+        [
+            d.name,
+            d.kind,
+            quantity(d.memory_bytes, "B"),
+            quantity(d.bandwidth_bytes_per_s, "B/s"),
+            quantity(d.flops_at(16), "FLOP/s"),
+            f"{d.active_w:g} W",
+        ]
+        for d in devices
+    ]
+    return table(["device", "kind", "memory", "bandwidth", "peak at 16 bits", "active"], rows)
+
+
+def _link_table(links: Iterable[LinkProfile]) -> str:
+    rows = [
+        [
+            link.name,
+            quantity(link.rtt_s, "s"),
+            quantity(link.jitter_s, "s"),
+            quantity(link.uplink_bps, "bit/s"),
+            quantity(link.downlink_bps, "bit/s"),
+            f"{link.loss * 100:g} %",
+        ]
+        for link in links
+    ]
+    return table(["link", "round trip", "jitter", "up", "down", "loss"], rows)
