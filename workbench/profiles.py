@@ -20,6 +20,7 @@ __all__ = [
     "DATA",
     "DecodeRate",
     "DeviceProfile",
+    "Kernel",
     "LinkProfile",
     "ModelProfile",
     "Source",
@@ -69,6 +70,19 @@ class DecodeRate:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """What a device really reaches with one weight width: the kernel decides more than the width does."""
+
+    block_overhead_s: float
+    bandwidth_bytes_per_s: float
+    flops: float
+
+    def __post_init__(self) -> None:
+        positive = {"bandwidth_bytes_per_s": self.bandwidth_bytes_per_s, "flops": self.flops}
+        _check("kernel", positive, {"block_overhead_s": self.block_overhead_s})
+
+
+@dataclass(frozen=True)
 class DeviceProfile:
     """What a device can do, dense (never with sparsity).
 
@@ -91,6 +105,7 @@ class DeviceProfile:
     forward_overhead_s: float = 0.0  # fixed cost of one forward pass of a stage, besides its blocks
     message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
     sample_s: float = 0.0  # choosing one token from logits
+    kernels: Mapping[int, Kernel] = field(default_factory=dict)  # by weight bits, where measured one by one
     decode_rates: tuple[DecodeRate, ...] = ()  # what overhead and efficiency were fitted to
     sources: Mapping[str, Source] = field(default_factory=dict)  # by field name
 
@@ -120,10 +135,21 @@ class DeviceProfile:
         wider = [b for b in sorted(self.flops) if b >= bits]
         return self.flops[wider[0] if wider else max(self.flops)]
 
+    def kernel(self, bits: int) -> Kernel:
+        """What is reached with weights of ``bits``: as measured, else the peak times the efficiency."""
+        if bits in self.kernels:
+            return self.kernels[bits]
+        return Kernel(
+            self.block_overhead_s,
+            self.bandwidth_bytes_per_s * self.bandwidth_efficiency,
+            self.flops_at(bits) * self.flops_efficiency,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
         data = asdict(self)
-        data["flops"] = {str(bits): value for bits, value in self.flops.items()}
+        for by_bits in ("flops", "kernels"):
+            data[by_bits] = {str(bits): value for bits, value in data[by_bits].items()}
         return data
 
     @classmethod
@@ -279,6 +305,10 @@ def _source(data: Source | Mapping[str, Any]) -> Source:
     return data if isinstance(data, Source) else Source(**data)
 
 
+def _kernel(data: Kernel | Mapping[str, Any]) -> Kernel:
+    return data if isinstance(data, Kernel) else Kernel(**data)
+
+
 def _rate(data: DecodeRate | Mapping[str, Any]) -> DecodeRate:
     if isinstance(data, DecodeRate):
         return data
@@ -287,6 +317,7 @@ def _rate(data: DecodeRate | Mapping[str, Any]) -> DecodeRate:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "flops": lambda flops: {int(bits): float(value) for bits, value in flops.items()},
+    "kernels": lambda kernels: {int(bits): _kernel(value) for bits, value in kernels.items()},
     "sources": lambda sources: {key: _source(value) for key, value in sources.items()},
     "decode_rates": lambda rates: tuple(_rate(rate) for rate in rates),
 }
