@@ -8,7 +8,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What was installed is known by the content of these two files: a second run has nothing to do.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 LAB_ARGS ?=
 PYTEST_ARGS ?= -n 2
 BENCH_JSON ?= results/bench
@@ -64,10 +63,10 @@ imports: $(READY)
 	$(call timed,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(READY)
-	$(call timed,unit,$(BIN)/python -m pytest -m 'not browser' $(PYTEST_ARGS) tests)
+	$(call timed,unit,$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not browser' --ignore tests/notebooks tests)
 
 notebooks: $(READY)
-	$(call timed,notebooks,$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --nbmake-kernel=workbench $(NOTEBOOKS))
+	$(call timed,notebooks,$(BIN)/python -m pytest tests/notebooks)
 
 browser: $(READY)
 	$(call timed,browser,$(BIN)/python -m pytest -m browser tests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,11 @@ from workbench.cli.text import print_json, quantity, table
 from workbench.profiles import DeviceProfile, LinkProfile
 
 __all__ = ["run"]
+
+_INDENT = " " * 28
+_WRAP = textwrap.TextWrapper(  # addresses stay whole
+    110, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,15 +41,24 @@ def _show_one(profile: DeviceProfile | LinkProfile, as_json: bool) -> None:
         print_json(data)
         return
     sources = data.pop("sources")
-    rows = [[name, str(value), *_source(sources.get(name))] for name, value in data.items()]
-    for name, value, label, text in rows:
-        print(f"{name:24}{value:36}{label:10}{text}".rstrip())
+    for name, value in data.items():
+        if value not in ({}, (), []):
+            print("\n".join(_field_lines(name, value, sources.get(name))))
 
 
-def _source(source: dict[str, str] | None) -> tuple[str, str]:
-    return (
-        ("", "") if source is None else (source["label"], " ".join((source["text"], source["url"])).strip())
-    )
+def _field_lines(name: str, value: Any, source: dict[str, str] | None) -> list[str]:
+    label = source["label"] if source else ""
+    several = [f"{'':24}{part}" for part in map(_flat, value)] if isinstance(value, tuple | list) else []
+    said = " ".join((source["text"], source["url"])).strip() if source else ""
+    return [f"{name:24}{'' if several else _flat(value):26}  {label}".rstrip(), *several, *_WRAP.wrap(said)]
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.12g}"
+    if not isinstance(value, dict):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    return ", ".join(f"{k}: {_flat(v)}" for k, v in value.items() if k != "source")
 
 
 def _device_table(devices: Iterable[DeviceProfile]) -> str:
