@@ -62,7 +62,7 @@ def artifacts(repository: Path) -> Path:
 def browser() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if executable is None:
-        pytest.skip("no Chromium on PATH: install it, e.g. `apt-get install chromium`, and run `make browser` again")
+        pytest.skip("no Chromium on PATH: install it, e.g. `apt-get install chromium`, then `make browser`")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
         yield chromium
@@ -83,7 +83,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, repository: Path, artifacts: P
     shutil.copytree(repository / "notebooks", root / "notebooks")
     log_file, token = artifacts / "server.log", secrets.token_hex(16)
     with log_file.open("w", encoding="utf-8") as log:
-        server = subprocess.Popen(_command(root), env=_environment(root, repository, token), stdout=log, stderr=log)
+        environment = _environment(root, repository, token)
+        server = subprocess.Popen(_command(root), env=environment, stdout=log, stderr=log)
         try:
             yield Lab(_port(server, root, log_file), token, root, log_file)
         finally:

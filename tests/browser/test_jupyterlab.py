@@ -89,7 +89,7 @@ def _promised(notebook: Path) -> list[int]:
 
 def _drawn(cells: Locator) -> list[int]:
     """Which code cells show a figure with something in it."""
-    return [index for index, cell in enumerate(cells.all()) if cell.locator(SHOWN).count() and _has_marks(cell)]
+    return [i for i, cell in enumerate(cells.all()) if cell.locator(SHOWN).count() and _has_marks(cell)]
 
 
 def _has_marks(cell: Locator) -> bool:

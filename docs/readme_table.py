@@ -1,0 +1,81 @@
+"""Writes README's table of benchmark figures from what was measured: ``python docs/readme_table.py``.
+
+Reads ``results/bench/*.json`` (``make bench``), or the folder given, and replaces what stands between the two
+markers in README. A figure that was not measured is left out; none is ever typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one figure is shown."""
+
+    title: str
+    target: str
+    text: str = "{:,.0f}"  # how its number is written
+
+
+ROWS = {
+    "architectures_total": Row("causal-LM architectures in transformers", "–"),
+    "architectures_run": Row("… that run split", "≥ 150"),
+    "architectures_exact": Row("… bit-identical to unsplit at every split point", "all that run"),
+    "decode_ratio_large": Row("decode step, split ÷ unsplit, hidden size 2,048", "≤ 1.02", "{:.3f}"),
+    "decode_ratio_tiny": Row("decode step, split ÷ unsplit, `tiny`", "–", "{:.2f}"),
+    "rtt_4k_ratio": Row("round trip of 4 KiB ÷ raw TCP", "≤ 2", "{:.2f}"),
+    "rtt_4m_ratio": Row("round trip of 4 MiB ÷ raw TCP", "≤ 1.3", "{:.2f}"),
+    "stage_memory_ratio": Row("memory of a stage process ÷ its own tensors", "≤ 1.1", "{:.3f}"),
+}
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The markdown table of every known figure that some benchmark gave, and on what it was measured."""
+    figures = {name: value for result in results.values() for name, value in result["figures"].items()}
+    known = ((row, figures[name]) for name, row in ROWS.items() if name in figures)
+    rows = [f"| {row.title} | {row.target} | {row.text.format(value)} |" for row, value in known]
+    if not rows:
+        return "Nothing measured yet: `make bench`."
+    return "\n".join([*_measured_on(results), "", "| figure | target | measured |", "|---|---|---|", *rows])
+
+
+def _measured_on(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for host in dict.fromkeys(_one_line(result["host"]) for result in results.values()):
+        yield f"Measured on {host}."
+
+
+def _one_line(host: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in host.items()) if isinstance(host, Mapping) else str(host)
+
+
+def with_table(readme: str, new: str) -> str:
+    """README with the table between its markers replaced.
+
+    Raises:
+        ValueError: README has not both markers, in order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README needs the lines {BEGIN!r} and {END!r}, in this order")
+    return f"{before}{BEGIN}\n{new}\n{END}{after}"
+
+
+def main(folder: Path) -> None:
+    files = sorted(folder.glob("*.json"))
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text(encoding="utf-8"), table(results)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "bench")
