@@ -45,7 +45,9 @@ class StageCost:
         kernel = device.kernel(stage.bits)
         blocks = range(stage.start, stage.stop)
         experts = [b for b in blocks if model.block_active_params[b] < model.block_params[b]]
-        held = {b: weight_bytes(model.block_params[b], model.block_quantizable[b], stage.bits) for b in blocks}
+        held = {
+            b: weight_bytes(model.block_params[b], model.block_quantizable[b], stage.bits) for b in blocks
+        }
         used = {b: held[b] * model.block_active_params[b] / model.block_params[b] for b in experts}
         element = activation_bits(stage.bits) // 8
         head = head_elements(model) if stage.head else 0

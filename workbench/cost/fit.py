@@ -37,7 +37,9 @@ def fit_decode(rates: Sequence[DecodeRate], block_overhead_s: float | None = Non
     return (overhead, determinant / (b * aa - a * ab)) if overhead >= 0 else (0.0, _bandwidth(rates, 0.0))
 
 
-def decode_rate(n_blocks: int, n_bytes: float, block_overhead_s: float, bandwidth_bytes_per_s: float) -> float:
+def decode_rate(
+    n_blocks: int, n_bytes: float, block_overhead_s: float, bandwidth_bytes_per_s: float
+) -> float:
     """Tokens per second of a model that reads ``n_bytes`` per token."""
     return 1.0 / (n_blocks * block_overhead_s + n_bytes / bandwidth_bytes_per_s)
 

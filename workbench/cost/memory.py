@@ -20,7 +20,9 @@ __all__ = [
     "weight_bytes",
 ]
 
-_ACTIVATION_ROWS = 12  # hidden-sized rows per token alive at once in a gated block: 2 residual, 4 q/k/v/o, 6 FFN
+_ACTIVATION_ROWS = (
+    12  # hidden-sized rows per token alive at once in a gated block: 2 residual, 4 q/k/v/o, 6 FFN
+)
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,7 @@ def stage_bytes(
     if stage.is_whole and model.tied:
         ends -= min(model.embedding_params, head_elements(model)) * element
     context = prompt_tokens + new_tokens
-    cached = sum(
-        model.kv_elements[b] * min(context, model.window[b] or context) * element for b in blocks
-    )
+    cached = sum(model.kv_elements[b] * min(context, model.window[b] or context) * element for b in blocks)
     rows = _ACTIVATION_ROWS * model.hidden * prompt_tokens if stage.n_blocks else 0
     logits = model.vocab if stage.head else 0
     return PlaceBytes(round(packed) + ends, cached * batch, (rows + logits) * element * batch)
@@ -132,9 +132,7 @@ def fits(
         DoesNotFitError: a place needs more than its device has; names place, need and capacity.
     """
     placement = plan.placement(feature)
-    needs = place_bytes(
-        model, placement, batch=batch, prompt_tokens=prompt_tokens, new_tokens=new_tokens
-    )
+    needs = place_bytes(model, placement, batch=batch, prompt_tokens=prompt_tokens, new_tokens=new_tokens)
     for place, need in needs.items():
         device = devices[place]
         if need.total > device.memory_bytes:
@@ -145,8 +143,8 @@ def fits(
 def _too_much(model: ModelProfile, place: str, need: PlaceBytes, device: DeviceProfile) -> str:
     return (
         f"{place} needs {_gb(need.total)} of {model.name!r} ({_gb(need.weights)} weights, {_gb(need.cache)} "
-        f"cache), but {device.title} has {_gb(device.memory_bytes)}: move blocks away, use fewer weight bits, "
-        f"or a shorter context"
+        f"cache), but {device.title} has {_gb(device.memory_bytes)}: move blocks away, use fewer "
+        f"weight bits, or a shorter context"
     )
 
 
