@@ -10,6 +10,7 @@ from importlib import import_module
 
 from workbench import errors
 from workbench.cli.parser import build_parser
+from workbench.devices import WORKER_ENVIRONMENT
 
 __all__ = ["EXIT_CODES", "exit_code", "main"]
 
@@ -53,6 +54,8 @@ def exit_code(error: BaseException) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    for name, value in WORKER_ENVIRONMENT.items():  # read when torch is loaded, which a command may do
+        os.environ.setdefault(name, value)
     code: int = import_module(f"workbench.cli.{args.module}").run(args)
     return code
 

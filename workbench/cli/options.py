@@ -1,0 +1,91 @@
+"""What the arguments of a command name: a model, a plan, devices, a link, a request."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench import deployment, profiles
+from workbench.errors import InputError
+from workbench.models import Model, load_model
+from workbench.plan import Plan
+from workbench.profiles import DeviceProfile, LinkProfile
+
+__all__ = ["Setting", "device_of", "link_of", "model_of", "plan_of", "request_of", "setting_of"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a plan runs."""
+
+    edge: DeviceProfile
+    cloud: DeviceProfile
+    link: LinkProfile
+
+
+def setting_of(args: argparse.Namespace) -> Setting:
+    """The devices and the link that a command names."""
+    return Setting(device_of(args.edge), device_of(args.cloud), link_of(args))
+
+
+def model_of(args: argparse.Namespace) -> Model:
+    """The model that a command names."""
+    return load_model(args.model)
+
+
+def plan_of(args: argparse.Namespace, model: Model) -> Plan | None:
+    """The plan that a command names; None where it names no split and no baseline."""
+    if args.edge_only:
+        return deployment.edge_only(model, bits=args.edge_bits)
+    if args.cloud_only:
+        return deployment.cloud_only(model, bits=args.cloud_bits)
+    if args.split is None:
+        return None
+    return deployment.split(
+        model, at=args.split, edge_bits=args.edge_bits, cloud_bits=args.cloud_bits, wire=args.wire
+    )
+
+
+def request_of(args: argparse.Namespace) -> dict[str, int]:
+    """The request that a command names, as ``deployment.predict`` takes it."""
+    return {"prompt_tokens": args.prompt_tokens, "new_tokens": args.new_tokens, "batch": args.batch}
+
+
+def device_of(text: str) -> DeviceProfile:
+    """A device by name, or from a JSON file of the same form as those in ``data/devices``."""
+    return DeviceProfile.from_dict(_read(text)) if _is_file(text) else deployment.device(text)
+
+
+def link_of(args: argparse.Namespace) -> LinkProfile:
+    """A link by name or from a JSON file, with what the command says otherwise."""
+    base = LinkProfile.from_dict(_read(args.link)) if _is_file(args.link) else profiles.link(args.link)
+    changes = {
+        "rtt_s": _scaled(args.rtt_ms, 1e-3),
+        "uplink_bps": _scaled(args.up_mbps, 1e6),
+        "downlink_bps": _scaled(args.down_mbps, 1e6),
+        "loss": _scaled(args.loss_percent, 1e-2),
+    }
+    changed: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(base, name=f"{base.name} (changed)", sources={}, **changed) if changed else base
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(".json")
+
+
+def _read(text: str) -> dict[str, Any]:
+    path = Path(text)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{text} cannot be read as a profile: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{text} is no profile: a JSON object is needed, as in data/devices and data/links")
+    return {"name": path.stem, **data}
