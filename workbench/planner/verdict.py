@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from workbench.errors import UnknownNameError
+from workbench.plan import CLOUD
 from workbench.trace import RequestTrace
 
 __all__ = ["METRICS", "Verdict", "dominant", "verdict"]
@@ -17,7 +18,6 @@ METRICS: Mapping[str, tuple[str, Callable[[RequestTrace], float]]] = {
 }
 """What can be compared: how a sentence says it, and the seconds of a trace."""
 _TIE = 1.02  # closer than this no model here can tell two plans apart
-_PARTS = {"uplink": "the uplink", "downlink": "the downlink"}
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,17 @@ def dominant(trace: RequestTrace) -> tuple[str, float]:
     """What takes most of a request's time, and its share of all spans."""
     sums: dict[str, float] = {}
     for (place, kind), spent in trace.seconds_by().items():
-        name = _PARTS.get(
-            kind, f"{kind.replace('_', ' ')} on the {place}" if place == "edge" else f"{kind} in the {place}"
-        )
-        sums[name] = sums.get(name, 0.0) + spent
+        sums[_part(place, kind)] = sums.get(_part(place, kind), 0.0) + spent
     if not sums or sum(sums.values()) == 0:
         return "nothing", 0.0
     name = max(sums, key=lambda key: sums[key])
     return name, sums[name] / sum(sums.values())
+
+
+def _part(place: str, kind: str) -> str:
+    if kind in ("uplink", "downlink"):
+        return "the link"
+    return f"{kind.replace('_', ' ')} {'in' if place == CLOUD else 'on'} the {place}"
 
 
 def _best(seconds: Mapping[str, float]) -> str:
