@@ -1,0 +1,66 @@
+"""Links: what shapes a path between edge and cloud as a link profile says. Three kinds behind one contract.
+
+``proxy`` relays real bytes in user space, ``simulated`` computes, ``netem`` asks the kernel. Each says what
+it models and omits, and none stands in for another.
+"""
+
+from __future__ import annotations
+
+from workbench.errors import LinkError, UnknownNameError
+from workbench.links.base import Direction, Flow, Link, LinkStats
+from workbench.links.proxy import PacedFlow, ProxyLink
+from workbench.links.simulated import SimulatedLink, TcpFlow, goodput_bps, tcp_transfer_s
+from workbench.profiles import LinkProfile
+
+__all__ = [
+    "LINK_KINDS",
+    "Direction",
+    "Flow",
+    "Link",
+    "LinkStats",
+    "PacedFlow",
+    "ProxyLink",
+    "SimulatedLink",
+    "TcpFlow",
+    "goodput_bps",
+    "make_flow",
+    "make_link",
+    "tcp_transfer_s",
+]
+
+LINK_KINDS: dict[str, type[Link]] = {"proxy": ProxyLink, "simulated": SimulatedLink}
+
+_FLOWS: dict[str, type[PacedFlow] | type[TcpFlow]] = {"proxy": PacedFlow, "simulated": TcpFlow}
+
+
+def make_link(kind: str, profile: LinkProfile) -> Link:
+    """A link of a kind, shaped as the profile says.
+
+    Raises:
+        UnknownNameError: no link kind is called so.
+        LinkError: this release has no such link yet, or it cannot be made here.
+    """
+    _check_kind(kind)
+    return LINK_KINDS[kind](profile)  # type: ignore[call-arg]
+
+
+def make_flow(kind: str, profile: LinkProfile, direction: Direction) -> Flow:
+    """How one direction of a fresh connection over a link of that kind behaves, as arithmetic.
+
+    A prediction of a run over a proxy has to leave out what a proxy leaves out: TCP slow start and loss.
+
+    Raises:
+        UnknownNameError: no link kind is called so.
+        LinkError: this release has no such link yet.
+    """
+    _check_kind(kind)
+    return _FLOWS[kind](profile, direction)
+
+
+def _check_kind(kind: str) -> None:
+    if kind == "netem":
+        raise LinkError(
+            "this release has no netem link yet: use 'proxy' (real bytes) or 'simulated' (arithmetic)"
+        )
+    if kind not in LINK_KINDS:
+        raise UnknownNameError("link kind", kind, LINK_KINDS)

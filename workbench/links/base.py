@@ -9,7 +9,7 @@ from typing import Literal
 
 from workbench.profiles import LinkProfile
 
-__all__ = ["Direction", "Link", "LinkStats"]
+__all__ = ["Direction", "Flow", "Link", "LinkStats"]
 
 Direction = Literal["up", "down"]
 """``up`` is edge to cloud, ``down`` cloud to edge."""
@@ -23,13 +23,21 @@ class LinkStats:
     bytes_down: int
 
 
+class Flow(ABC):
+    """One direction of a connection as a link kind's own model has it: what a prediction uses."""
+
+    @abstractmethod
+    def transfer_s(self, n_bytes: int, at_s: float) -> float:
+        """Seconds from the first byte written at ``at_s`` to the last byte read. Call in order of time."""
+
+
 class Link(ABC):
     """A shaped path.
 
     Guarantees of every backend: the profile may change while traffic flows (``change``) and never leaves
     a moment of unlimited bandwidth; ``close`` is idempotent, ends all that the link started and is called
-    by the context manager; methods may be called from any thread. Connections share one bottleneck per
-    direction.
+    by the context manager; methods may be called from any thread, one at a time. Connections share one
+    bottleneck per direction.
     """
 
     kind: str  # "simulated", "proxy" or "netem"; never one standing in silently for another
@@ -40,6 +48,11 @@ class Link(ABC):
     @abstractmethod
     def profile(self) -> LinkProfile:
         """What the path is shaped to now."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the profile this link does not reproduce; empty where it does. For the notes of a trace."""
+        return ()
 
     @abstractmethod
     def change(self, profile: LinkProfile) -> None:
