@@ -1,0 +1,158 @@
+"""Where a model's blocks are, and what its forward does around them: found once per configuration.
+
+Works without weights: everything is read off a twin of the model on the meta device.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache
+
+from workbench.errors import UnsupportedArchitectureError
+from workbench.models.dataflow import (
+    AFTER_BLOCKS,
+    BEFORE_BLOCKS,
+    TRACE_BATCH,
+    TRACE_TOKENS,
+    Dataflow,
+    UntraceableError,
+    trace,
+)
+
+__all__ = ["Anatomy", "find_anatomy"]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A model's blocks and what has to be known to run only some of them."""
+
+    architecture: str  # the model's class name
+    blocks: str  # dotted path of the list of blocks
+    n_blocks: int
+    flow: Dataflow
+    cache_argument: str | None  # how the forward names its cache, None where it has none
+    arguments: frozenset[str]  # the forward's named arguments
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """Names of the parameters that run before the first block, e.g. of the token embedding."""
+        return self._used(BEFORE_BLOCKS)
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Names of the parameters that run after the last block: final norm and output head."""
+        return self._used(AFTER_BLOCKS)
+
+    @property
+    def boundary_elements(self) -> tuple[int, ...]:
+        """Per split point 0…n, how many numbers per token cross there."""
+        positions = TRACE_BATCH * TRACE_TOKENS
+        sizes = [[torch.Size(c.shape).numel() for c in crossing] for crossing in self.flow.crossing]
+        return tuple(sum(size) // positions for size in sizes)
+
+    def block_of(self, parameter: str) -> int | None:
+        """The block that a parameter or buffer belongs to by name, None for those outside."""
+        prefix = self.blocks + "."
+        return int(parameter[len(prefix) :].split(".")[0]) if parameter.startswith(prefix) else None
+
+    def check(self, split_point: int) -> None:
+        """Nothing where the model can be split there.
+
+        Raises:
+            UnsupportedArchitectureError: it would not be exact; the message has the reason.
+        """
+        reason = self.flow.refusals.get(split_point)
+        if reason:
+            raise UnsupportedArchitectureError(f"{self.architecture} cannot be split at {split_point}: {reason}")
+
+    def _used(self, phase: int) -> tuple[str, ...]:
+        return tuple(name for name, users in self.flow.users.items() if phase in users)
+
+
+_known: OrderedDict[tuple[type, str], Anatomy] = OrderedDict()
+_lock = threading.Lock()
+_REMEMBERED = 32
+
+
+def find_anatomy(model: PreTrainedModel) -> Anatomy:
+    """Find a model's blocks and follow its forward; the model itself, meta or real, is only read.
+
+    Raises:
+        UnsupportedArchitectureError: it has no list of blocks that run once each, in order, or its forward
+            cannot be followed without weights.
+    """
+    key = (type(model), model.config.to_json_string(use_diff=False))
+    with _lock:
+        if key not in _known:
+            _known[key] = _examine(_twin(model))
+            while len(_known) > _REMEMBERED:
+                _known.popitem(last=False)
+        return _known[key]
+
+
+def _twin(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model on the meta device, in half precision, each tied parameter on its own."""
+    with _default_dtype(torch.bfloat16), torch.device("meta"):
+        twin = type(model)(copy.deepcopy(model.config))
+    seen: set[int] = set()
+    for module in twin.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in seen:
+                setattr(module, name, nn.Parameter(torch.empty_like(parameter), requires_grad=False))
+            seen.add(id(parameter))
+    return twin.eval().requires_grad_(False)
+
+
+def _examine(twin: PreTrainedModel) -> Anatomy:
+    arguments = frozenset(inspect.signature(type(twin).forward).parameters)
+    cache_argument = next((a for a in ("past_key_values", "cache_params", "state") if a in arguments), None)
+    ids = torch.zeros((TRACE_BATCH, TRACE_TOKENS), dtype=torch.long, device="meta")
+    try:
+        path, blocks = _find_blocks(twin, ids)
+        cache = DynamicCache(config=twin.config) if cache_argument in ("past_key_values", "cache_params") else None
+        given = {cache_argument: cache} if cache is not None else {}
+        flow = trace(twin, blocks, lambda: twin(input_ids=ids, use_cache=True, **given), ids, cache)
+    except UntraceableError as error:
+        raise UnsupportedArchitectureError(f"{type(twin).__name__} cannot be split: {error}") from error
+    return Anatomy(type(twin).__name__, path, len(blocks), flow, cache_argument, arguments)
+
+
+def _find_blocks(twin: PreTrainedModel, ids: Tensor) -> tuple[str, nn.ModuleList]:
+    """The list of modules that holds most parameters among those that a forward runs once each, in order."""
+    found = {path: item for path, item in _lists(twin) if len(item)}
+    sizes = {path: sum(p.numel() for p in item.parameters()) for path, item in found.items()}
+    if not found:
+        raise UntraceableError("it has no list of blocks")
+    path = max(sizes, key=lambda p: sizes[p])
+    return path, found[path]
+
+
+def _lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleList]]:
+    """Every ModuleList that is not inside another one's items."""
+    for name, child in module.named_children():
+        below = f"{path}.{name}" if path else name
+        if isinstance(child, nn.ModuleList):
+            yield below, child
+        else:
+            yield from _lists(child, below)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,365 @@
+"""What crosses a split point: a model's own forward, followed tensor by tensor on the meta device.
+
+One forward without weights tells, for every split point k at once, which arguments of the blocks from k on
+derive from the embedding or from blocks below k. Those have to cross; everything else (masks, positions,
+rotary tables) each side computes again. The same pass tells which parameters the recomputed inputs need,
+what a skipped block has to give back so that the loop around it goes on, and where an architecture reads
+values other than through its blocks' arguments, so that it cannot be split there.
+
+Each tensor carries a mark. Bit k of ``Mark.cross`` means: made below split point k, by a way that does not
+go through an argument of a block at or after k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_iter
+
+from workbench.models.call_tree import Path, leaves, replace
+from workbench.models.meta_ops import run_on_meta
+
+__all__ = [
+    "AFTER_BLOCKS",
+    "BEFORE_BLOCKS",
+    "TRACE_BATCH",
+    "TRACE_TOKENS",
+    "Crossing",
+    "Dataflow",
+    "Source",
+    "Target",
+    "UntraceableError",
+    "trace",
+]
+
+BEFORE_BLOCKS, AFTER_BLOCKS = -1, -2
+TRACE_BATCH, TRACE_TOKENS = 3, 7  # sizes that hardly occur otherwise, so that shapes tell them apart
+
+
+class UntraceableError(Exception):
+    """The forward does not run each block once, in order."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place where a crossing tensor goes: an argument of a block, or the last block's result (block n)."""
+
+    block: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return ".".join(map(str, (self.block, *self.path)))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One tensor that crosses a split point."""
+
+    targets: tuple[Target, ...]  # every place it goes to
+    shape: tuple[int, ...]  # in a forward of TRACE_BATCH x TRACE_TOKENS
+    float32: bool  # it is float32 in a model of half precision too
+    made_by: int  # the last block that had run when it first appeared, or BEFORE_BLOCKS
+
+    @property
+    def name(self) -> str:
+        return self.targets[0].name
+
+
+@dataclass(frozen=True)
+class Source:
+    """A leaf of a skipped block's result: the object at this path of its arguments."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """What one pass through a model found; blocks count from 0 to n - 1, split points from 0 to n."""
+
+    n_blocks: int
+    crossing: tuple[tuple[Crossing, ...], ...]  # per split point
+    refusals: dict[int, str]  # per split point that cannot be, the reason
+    ids_until: int  # blocks below this one read token ids (n + 1: the head does too); 0 for none
+    results: tuple[Any, ...]  # per block: its result with Source or None for tensors
+    users: dict[str, frozenset[int]]  # per parameter: the blocks that use it, BEFORE_BLOCKS, AFTER_BLOCKS
+    recomputed: tuple[tuple[tuple[int, frozenset[str]], ...], ...]  # per cut: (split points crossed, parameters)
+    cache_layers: tuple[tuple[int, ...], ...]  # per block: the cache layers that it writes
+
+    def shared_parameters(self, start: int, stop: int) -> set[str]:
+        """Parameters that the inputs of cuts ``[start, stop)`` need on a side that begins at ``start``."""
+        entries = (entry for cut in self.recomputed[start:stop] for entry in cut)
+        return {name for low, names in entries if not low >> start & 1 for name in names}
+
+
+@dataclass
+class Mark:
+    """Where a tensor comes from."""
+
+    cross: int = 0  # bit k: made below split point k
+    params: int = 0  # bit i: computed from the i-th parameter, since the last cut
+    ids: bool = False  # computed from the token ids
+    deep: bool = False  # made in a block
+
+    def join(self, other: Mark) -> None:
+        self.cross |= other.cross
+        self.params |= other.params
+        self.ids |= other.ids
+        self.deep |= other.deep
+
+    @property
+    def pure_ids(self) -> bool:
+        """Who has the token ids can compute it again."""
+        return self.ids and not self.params and not self.deep
+
+
+def trace(model: nn.Module, blocks: nn.ModuleList, call: Callable[[], Any], ids: Tensor, cache: Any) -> Dataflow:
+    """Follow one forward.
+
+    Args:
+        model: on the meta device.
+        blocks: its blocks, in order.
+        call: runs the forward.
+        ids: the token ids that ``call`` gives, [TRACE_BATCH, TRACE_TOKENS].
+        cache: the cache that ``call`` gives, or None.
+
+    Raises:
+        UntraceableError: blocks do not run once each, in order.
+        Exception: whatever the forward raises on the meta device.
+    """
+    tracer = _Tracer(model, blocks, ids, cache)
+    handles = tracer.hook()
+    try:
+        with torch.no_grad(), tracer:
+            call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tracer.finish()
+
+
+_CLEAN = frozenset(
+    ("empty_like", "zeros_like", "ones_like", "full_like", "rand_like")
+    + ("new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided")
+)
+"""Operations that take only shape and type from their input."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A tensor that crosses, as found at one cut."""
+
+    target: Target
+    low: int  # the split points that it crosses
+    tensor: Tensor
+    version: int
+    made_by: int
+
+
+class _Tracer(TorchDispatchMode):
+    def __init__(self, model: nn.Module, blocks: nn.ModuleList, ids: Tensor, cache: Any) -> None:
+        super().__init__()
+        self.blocks, self.cache, self.n = blocks, cache, len(blocks)
+        self.every = (2 << self.n) - 1
+        self.phase: int | None = None  # the block that runs now
+        self.done = BEFORE_BLOCKS  # the last block that has run
+        self.marks: dict[int, Mark] = {}
+        self.mutated: dict[int, Mark] = {}  # of bases whose views were written
+        self.alive: list[Any] = []  # an id stays a tensor's own while it lives
+        self.names = [name for name, _ in model.named_parameters()]
+        self.index = {id(p): i for i, p in enumerate(model.parameters())}
+        self.users: list[set[int]] = [set() for _ in self.names]
+        self.seen: list[_Seen] = []
+        self.recomputed: list[list[tuple[int, int]]] = [[] for _ in range(self.n + 1)]
+        self.refusals: dict[int, str] = {}
+        self.ids_until = 0
+        self.results: list[Any] = []
+        self.cache_layers: list[tuple[int, ...]] = []
+        self.arguments: tuple[Any, Any] = ((), {})
+        self._keep(ids, Mark(cross=self.every, ids=True))
+
+    # -- every operation --------------------------------------------------------------------------------
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        joined = Mark()
+        if func._opname not in _CLEAN:
+            for tensor in _tensors((args, kwargs)):
+                joined.join(self._use(tensor))
+        result = run_on_meta(func, args, kwargs)
+        if self.phase is not None:
+            joined.cross |= self.every & ~self._low()
+            joined.deep = True
+        for tensor in _tensors(result):
+            self._made(tensor, joined)
+        return result
+
+    def _use(self, tensor: Tensor) -> Mark:
+        mark = self._mark(tensor)
+        index = self.index.get(id(tensor))
+        if index is not None:
+            self.users[index].add(self._user())
+            mark.params |= 1 << index
+        hidden = mark.cross & self._low()
+        if hidden and mark.pure_ids:
+            self._reads_ids()
+        elif hidden:
+            where = "after the blocks" if self.phase is None else f"in block {self.phase}"
+            for k in range(self.n + 1):
+                if hidden >> k & 1:
+                    self.refusals.setdefault(k, f"a value made before split point {k} is read {where}")
+        return mark
+
+    def _made(self, tensor: Tensor, mark: Mark) -> None:
+        known = self.marks.get(id(tensor))
+        if known is None:
+            self._keep(tensor, Mark(mark.cross, mark.params, mark.ids, mark.deep))
+            return
+        known.join(mark)
+        if tensor._base is not None:
+            self.mutated.setdefault(id(tensor._base), Mark()).join(mark)
+            self._made(tensor._base, mark)
+
+    def _mark(self, tensor: Tensor) -> Mark:
+        joined = Mark()
+        for known in (self.marks.get(id(tensor)), self.mutated.get(id(tensor._base))):
+            if known is not None:
+                joined.join(known)
+        return joined
+
+    def _keep(self, tensor: Tensor, mark: Mark) -> None:
+        self.alive.append(tensor)
+        self.marks[id(tensor)] = mark
+
+    def _user(self) -> int:
+        if self.phase is not None:
+            return self.phase
+        return AFTER_BLOCKS if self.done == self.n - 1 else self.done
+
+    def _low(self) -> int:
+        """The split points below which nothing may be read now, except through arguments."""
+        if self.phase is not None:
+            return (2 << self.phase) - 1
+        return self.every if self.done == self.n - 1 else 0
+
+    def _reads_ids(self) -> None:
+        self.ids_until = max(self.ids_until, self.n + 1 if self.phase is None else self.phase + 1)
+
+    # -- blocks -----------------------------------------------------------------------------------------
+    def hook(self) -> list[Any]:
+        handles: list[Any] = []
+        for i, block in enumerate(self.blocks):
+            handles.append(block.register_forward_pre_hook(self._enter(i), with_kwargs=True))
+            handles.append(block.register_forward_hook(self._leave(i)))
+        return handles
+
+    def _enter(self, i: int) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            if self.done != i - 1 or self.phase is not None:
+                raise UntraceableError(f"block {i} runs after block {self.done}")
+            for path, tensor in list(leaves(args)):
+                args = replace(args, path, self._cut(i, path, tensor))
+            for path, tensor in list(leaves(kwargs)):
+                kwargs = replace(kwargs, path, self._cut(i, path, tensor))
+            self.phase, self.arguments = i, (args, kwargs)
+            return args, kwargs
+
+        return hook
+
+    def _leave(self, i: int) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: Any, result: Any) -> Any:
+            self.results.append(_template(result, *self.arguments))
+            self.cache_layers.append(self._newly_written())
+            self.phase, self.done = None, i
+            if i == self.n - 1:
+                for path, tensor in list(leaves(result)):
+                    result = replace(result, path, self._cut(self.n, path, tensor))
+            return result
+
+        return hook
+
+    def _cut(self, i: int, path: Path, tensor: Tensor) -> Tensor:
+        """What goes on at cut ``i``: the tensor, or a copy that counts as having crossed there."""
+        mark = self._mark(tensor)
+        if id(tensor) in self.index:
+            mark.params |= 1 << self.index[id(tensor)]
+        low = mark.cross & ((2 << i) - 1)
+        if low and mark.pure_ids:
+            self.ids_until = max(self.ids_until, i + 1)
+        elif low:
+            self.seen.append(_Seen(Target(i, path), low, tensor, tensor._version, self.done))
+        self.recomputed[i].append((0 if mark.pure_ids else low, mark.params))
+        if not low or mark.pure_ids:
+            return tensor
+        with _disable_current_modes():
+            copy = tensor.clone()
+        self.marks[id(copy)] = Mark(cross=mark.cross & ~low, ids=mark.ids, deep=True)
+        return copy
+
+    def _newly_written(self) -> tuple[int, ...]:
+        known = {i for written in self.cache_layers for i in written}
+        layers = getattr(self.cache, "layers", [])
+        return tuple(i for i, layer in enumerate(layers) if i not in known and _is_written(layer))
+
+    # -- the end ----------------------------------------------------------------------------------------
+    def finish(self) -> Dataflow:
+        if self.done != self.n - 1:
+            raise UntraceableError(f"only {self.done + 1} of {self.n} blocks ran")
+        return Dataflow(
+            n_blocks=self.n,
+            crossing=tuple(self._crossing(k) for k in range(self.n + 1)),
+            refusals=self.refusals,
+            ids_until=self.ids_until,
+            results=tuple(self.results),
+            users={name: frozenset(users) for name, users in zip(self.names, self.users, strict=True)},
+            recomputed=tuple(tuple((low, self._named(p)) for low, p in cut) for cut in self.recomputed),
+            cache_layers=tuple(self.cache_layers),
+        )
+
+    def _named(self, params: int) -> frozenset[str]:
+        return frozenset(name for i, name in enumerate(self.names) if params >> i & 1)
+
+    def _crossing(self, k: int) -> tuple[Crossing, ...]:
+        groups: dict[tuple[int, int], list[_Seen]] = {}
+        for seen in self.seen:
+            if seen.low >> k & 1:
+                groups.setdefault((id(seen.tensor), seen.version), []).append(seen)
+        return tuple(_as_crossing(group) for group in groups.values())
+
+
+def _as_crossing(group: list[_Seen]) -> Crossing:
+    first = group[0]
+    return Crossing(
+        targets=tuple(seen.target for seen in group),
+        shape=tuple(first.tensor.shape),
+        float32=first.tensor.dtype == torch.float32,
+        made_by=first.made_by,
+    )
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_iter(tree) if isinstance(leaf, Tensor))
+
+
+def _template(result: Any, args: Any, kwargs: Any) -> Any:
+    """A block's result with each tensor replaced by where its arguments hold one of the same shape."""
+    if isinstance(result, Tensor):
+        inputs = (*leaves(args), *leaves(kwargs))
+        alike = (Source(p) for p, t in inputs if t.shape == result.shape and t.dtype == result.dtype)
+        return next(alike, None)
+    if isinstance(result, (tuple, list)):
+        return type(result)([_template(item, args, kwargs) for item in result])
+    if result is None or isinstance(result, (bool, int, float, str)):
+        return result
+    same = [Source((i,)) for i, arg in enumerate(args) if arg is result]
+    return next(iter(same + [Source((name,)) for name, arg in kwargs.items() if arg is result]), None)
+
+
+def _is_written(layer: Any) -> bool:
+    """True once a cache layer holds keys and values, or a convolution's or recurrence's state."""
+    states = (getattr(layer, "is_conv_states_initialized", {}), getattr(layer, "is_recurrent_states_initialized", {}))
+    return getattr(layer, "keys", None) is not None or any(any(s.values()) for s in states)

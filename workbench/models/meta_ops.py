@@ -1,0 +1,44 @@
+"""Operations whose result depends on data, given a plausible one on the meta device.
+
+Only shapes and the flow of data matter there: every condition is false, every element of a mask is chosen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["run_on_meta"]
+
+aten = torch.ops.aten
+
+
+def run_on_meta(func: Any, args: Any, kwargs: Any) -> Any:
+    """Run one operation; where it would need data of a meta tensor, answer without."""
+    first = args[0] if args else None
+    if not (isinstance(first, Tensor) and first.is_meta):
+        return func(*args, **kwargs)
+    if func is aten._local_scalar_dense.default:
+        return torch.zeros((), dtype=first.dtype).item()
+    if func is aten.nonzero.default:
+        return first.new_empty((first.numel(), first.dim()), dtype=torch.long)
+    if func is aten.masked_select.default:
+        return first.new_empty(torch.broadcast_shapes(first.shape, args[1].shape)).flatten()
+    if func is aten.index.Tensor:
+        return func(first, _without_masks(args[1]), **kwargs)
+    if func in (aten.index_put.default, aten.index_put_.default):
+        return func(first, _without_masks(args[1]), *args[2:], **kwargs)
+    return func(*args, **kwargs)
+
+
+def _without_masks(indices: Any) -> list[Tensor | None]:
+    """Integer indices in place of boolean ones."""
+    plain: list[Tensor | None] = []
+    for index in indices:
+        if index is not None and index.dtype in (torch.bool, torch.uint8):
+            plain += [index.new_empty(index.numel(), dtype=torch.long) for _ in range(index.dim())]
+        else:
+            plain.append(index)
+    return plain

@@ -1,0 +1,216 @@
+"""A model cut down to one stage. The architecture's own forward runs; what it does not own is passed over.
+
+Blocks below the stage give back a placeholder, the boundary activation takes the place of the arguments of
+the stage's first block, and the forward ends where the next stage begins. Which tensors cross, and what is
+computed again on each side, is found by ``anatomy``.
+
+Shapes: B batch, T tokens of this forward, P tokens seen before, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache
+
+from workbench.errors import InputError, PlanError
+from workbench.models.anatomy import Anatomy, find_anatomy
+from workbench.models.kv_cache import DEFAULT_REWIND, StageCache
+from workbench.models.wiring import Wiring
+from workbench.plan import Stage
+
+__all__ = ["Boundary", "StageModel", "can_split", "slice_model"]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What crosses a split point in one forward; for most architectures one tensor [B, T, D].
+
+    Names tell where each tensor goes and stay the same for one architecture and split point.
+    """
+
+    tensors: tuple[Tensor, ...]
+    names: tuple[str, ...]
+
+
+class StageModel:
+    """One stage of a model, ready to run once its own parameters hold their weights.
+
+    Not for several threads at once. Made by ``slice_model``.
+
+    Attributes:
+        stage: what it runs.
+        module: the model, with the parameters that the stage owns and no others.
+        anatomy: of the whole model.
+        aliases: per parameter of the whole model, the names that share its tensor, its own among them; a
+            checkpoint may hold the tensor under any of these.
+    """
+
+    def __init__(self, module: PreTrainedModel, stage: Stage, anatomy: Anatomy) -> None:
+        self.stage = stage
+        self.module = module
+        self.anatomy = anatomy
+        self.aliases: Mapping[str, tuple[str, ...]] = _aliases(module)
+        self._wiring = Wiring(module, stage, anatomy)
+
+    @property
+    def needs_token_ids(self) -> bool:
+        """True where this stage's blocks read token ids, so that these must come with each boundary."""
+        return not self.stage.embedding and self.stage.start < self.anatomy.flow.ids_until
+
+    @property
+    def boundary_in(self) -> tuple[str, ...]:
+        """Names of the tensors that come in; empty for a stage with the embedding."""
+        return tuple(c.name for c in self._wiring.incoming)
+
+    @property
+    def boundary_out(self) -> tuple[str, ...]:
+        """Names of the tensors that go out; empty for a stage with the head."""
+        return tuple(c.name for c in self._wiring.outgoing)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the stage computes in."""
+        return self.module.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.module.device
+
+    def new_cache(self, batch: int = 1, *, max_rewind: int = DEFAULT_REWIND) -> StageCache:
+        """An empty cache for ``batch`` sequences; tokens up to ``max_rewind`` back can be taken back where
+        layers forget (elsewhere all can)."""
+        return StageCache(DynamicCache(config=self.module.config), self._owned_cache_layers(), max_rewind=max_rewind)
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        inputs: Tensor | Boundary,
+        *,
+        attention_mask: Tensor | None = None,
+        cache: StageCache | None = None,
+        token_ids: Tensor | None = None,
+        logits_to_keep: int = 0,
+    ) -> Boundary | Tensor:
+        """Run the stage over some tokens.
+
+        Args:
+            inputs: token ids [B, T] where the stage owns the embedding, else what the stage before it returned.
+            attention_mask: [B, P + T], 1 for tokens and 0 for left padding; None for no padding.
+            cache: of ``new_cache``; what came before, and where these tokens are added.
+            token_ids: [B, T], where ``needs_token_ids``.
+            logits_to_keep: logits of the last so many tokens only; 0 for all.
+
+        Returns:
+            Logits [B, T or logits_to_keep, V] where the stage owns the head, else the boundary activation.
+
+        Raises:
+            InputError: the inputs are not this stage's.
+        """
+        ids = self._ids(inputs, token_ids)
+        call = self._call(ids, attention_mask, cache, logits_to_keep)
+        if cache is not None:
+            cache.before()
+        result = self._wiring.run(call, inputs.tensors if isinstance(inputs, Boundary) else ())
+        if cache is not None:
+            cache.advance(ids.shape[1])
+        if isinstance(result, tuple):
+            return Boundary(result, self.boundary_out)
+        return result[:, -logits_to_keep:] if logits_to_keep else result
+
+    def _owned_cache_layers(self) -> frozenset[int] | None:
+        if self.stage.is_whole:
+            return None
+        blocks = self.anatomy.flow.cache_layers[self.stage.start : self.stage.stop]
+        return frozenset(i for layers in blocks for i in layers)
+
+    def _ids(self, inputs: Tensor | Boundary, token_ids: Tensor | None) -> Tensor:
+        if isinstance(inputs, Tensor):
+            if not self.stage.embedding:
+                raise InputError(f"stage {self.stage} takes a boundary activation, not token ids")
+            return inputs
+        if self.stage.embedding or inputs.names != self.boundary_in:
+            raise InputError(f"stage {self.stage} takes {self.boundary_in or 'token ids'}, got {inputs.names}")
+        if token_ids is not None:
+            return token_ids
+        if self.needs_token_ids:
+            raise InputError(f"stage {self.stage} needs token_ids too: its blocks read them")
+        return self._wiring.blank_ids(inputs.tensors)
+
+    def _call(
+        self, ids: Tensor, attention_mask: Tensor | None, cache: StageCache | None, logits_to_keep: int
+    ) -> dict[str, Any]:
+        call: dict[str, Any] = {"input_ids": ids, "use_cache": cache is not None}
+        accepted = self.anatomy.arguments
+        if "position_ids" in accepted:
+            call["position_ids"] = _positions(ids, attention_mask, cache.length if cache else 0)
+        if attention_mask is not None and "attention_mask" in accepted:
+            call["attention_mask"] = attention_mask
+        if cache is not None and self.anatomy.cache_argument:
+            call[self.anatomy.cache_argument] = cache.past
+        if logits_to_keep and self.stage.head and "logits_to_keep" in accepted:
+            call["logits_to_keep"] = logits_to_keep
+        return call
+
+
+def _positions(ids: Tensor, attention_mask: Tensor | None, past: int) -> Tensor:
+    """Position ids [B or 1, T], counted as ``transformers`` does when it generates."""
+    n_tokens = ids.shape[1]
+    if attention_mask is None:
+        return torch.arange(past, past + n_tokens, device=ids.device).unsqueeze(0)
+    positions = (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 0)
+    return positions[:, -n_tokens:]
+
+
+def _aliases(module: PreTrainedModel) -> dict[str, tuple[str, ...]]:
+    """Per parameter, every name that it goes by in the whole model, where tied ones share a tensor."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {name: tuple(group) for group in names.values() for name in group}
+
+
+def slice_model(model: PreTrainedModel, stage: Stage) -> StageModel:
+    """Cut a model down to a stage.
+
+    The model is changed in place and belongs to the result; parameters that the stage does not own are
+    dropped. On the meta device nothing is allocated: load the weights of ``module.named_parameters()``
+    afterwards.
+
+    Raises:
+        PlanError: the stage is not one of this model's.
+        UnsupportedArchitectureError: a split there would not be exact; the message has the reason.
+    """
+    anatomy = find_anatomy(model)
+    _check(stage, anatomy)
+    model.tie_weights(recompute_mapping=False)
+    model.eval().requires_grad_(False)
+    return StageModel(model, stage, anatomy)
+
+
+def can_split(model: PreTrainedModel) -> None:
+    """Nothing where the model can be split at every split point.
+
+    Raises:
+        UnsupportedArchitectureError: with the first reason.
+    """
+    anatomy = find_anatomy(model)
+    for split_point in range(anatomy.n_blocks + 1):
+        anatomy.check(split_point)
+
+
+def _check(stage: Stage, anatomy: Anatomy) -> None:
+    n = anatomy.n_blocks
+    if stage.stop > n:
+        raise PlanError(f"stage {stage} is out of range: {anatomy.architecture} has {n} blocks")
+    if stage.embedding and stage.start or stage.head and stage.stop < n:
+        raise PlanError(f"stage {stage}: the embedding goes with block 0, the head with block {n - 1}")
+    if not stage.embedding:
+        anatomy.check(stage.start)
+    if not stage.head:
+        anatomy.check(stage.stop)
