@@ -75,6 +75,7 @@ class RequestTrace:
     batch: int = 1
     token_ids: tuple[int, ...] = ()
     text: str = ""
+    texts: tuple[str, ...] = ()  # every row's, where a batch was run
     notes: tuple[str, ...] = ()  # what a reader must know, e.g. that the host was too slow
     facts: Mapping[str, str] = field(default_factory=dict)  # link kind, devices, feature …
 
@@ -131,7 +132,7 @@ class RequestTrace:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RequestTrace:
         """Read what ``to_dict`` gave."""
-        tuples = ("token_times_s", "token_ids", "notes")
+        tuples = ("token_times_s", "token_ids", "texts", "notes")
         fields = {k: tuple(v) if k in tuples else v for k, v in data.items()}
         fields["spans"] = tuple(Span(**s) for s in data["spans"])
         return cls(**fields)

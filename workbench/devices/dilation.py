@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from statistics import median
 
 from workbench.errors import UnknownNameError
 from workbench.trace import Clock, Label
@@ -26,9 +27,11 @@ class Throttle(ABC):
 
     clock: Clock
     label: Label  # of the seconds that ``pace`` gives
-    overrun_s: float = 0.0
-    overruns: int = 0
-    steps: int = 0
+
+    def __init__(self) -> None:
+        self.overrun_s = 0.0
+        self.steps = 0
+        self._ratios: list[float] = []  # measured / modelled
 
     @abstractmethod
     def pace(self, started_s: float, modelled_s: float | None) -> float:
@@ -41,11 +44,29 @@ class Throttle(ABC):
             The seconds that the step counts for.
         """
 
+    @property
+    def overruns(self) -> int:
+        """Steps in which the host was slower than the device."""
+        return sum(ratio > 1 for ratio in self._ratios)
+
+    @property
+    def slowness(self) -> float:
+        """Median of measured over modelled time; 0 where nothing is modelled. Above 1 the host cannot pose."""
+        return median(self._ratios) if self._ratios else 0.0
+
+    def stats(self) -> dict[str, float]:
+        """What a trace says of the pace."""
+        return {
+            "steps": self.steps,
+            "overruns": self.overruns,
+            "overrun_s": self.overrun_s,
+            "slowness": self.slowness,
+        }
+
     def _note(self, measured_s: float, modelled_s: float) -> None:
         self.steps += 1
-        if measured_s > modelled_s:
-            self.overruns += 1
-            self.overrun_s += measured_s - modelled_s
+        self._ratios.append(measured_s / modelled_s)
+        self.overrun_s += max(0.0, measured_s - modelled_s)
 
 
 class Native(Throttle):

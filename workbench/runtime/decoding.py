@@ -23,7 +23,7 @@ from transformers.generation.logits_process import (
 
 from workbench.errors import InputError
 
-__all__ = ["Sampler", "Sampling", "TextStream", "eos_ids"]
+__all__ = ["Rows", "Sampler", "Sampling", "TextStream", "eos_ids"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise InputError(f"temperature must be above 0, got {self.temperature}; for greedy use do_sample=False")
+            raise InputError(
+                f"temperature must be above 0, got {self.temperature}; for greedy use do_sample=False"
+            )
         if self.top_k < 0:
             raise InputError(f"top_k counts tokens: 0 for all, or more; got {self.top_k}")
         if not 0 < self.top_p <= 1:
@@ -94,6 +96,30 @@ def _warpers(sampling: Sampling) -> list[Any]:
     if sampling.top_p < 1.0:
         warpers.append(TopPLogitsWarper(sampling.top_p))
     return warpers
+
+
+class Rows:
+    """Which rows of a batch have ended, and what is fed on for those that have."""
+
+    def __init__(self, batch: int, ends: Sequence[int]) -> None:
+        self._ends = frozenset(ends)
+        self._fill = min(ends, default=0)  # what an ended row is fed; nobody reads what it gives
+        self.ended = [False] * batch
+
+    def accept(self, ids: Tensor | Sequence[int]) -> list[int]:
+        """The tokens that count, one per row: an ended row repeats its end."""
+        tokens = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        kept = [self._fill if over else token for token, over in zip(tokens, self.ended, strict=True)]
+        self.ended = [over or token in self._ends for token, over in zip(kept, self.ended, strict=True)]
+        return kept
+
+    def end(self, row: int) -> None:
+        """A row is over for another reason, such as a stop string."""
+        self.ended[row] = True
+
+    @property
+    def finished(self) -> bool:
+        return all(self.ended)
 
 
 class TextStream:

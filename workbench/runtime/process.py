@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from workbench import errors
-from workbench.errors import PeerError, PeerLostError, WorkbenchError
+from workbench.errors import PeerLostError
+from workbench.wire import Failure, failure_of
 
-__all__ = ["Child", "ParentChannel", "describe", "revive"]
+__all__ = ["Child", "ParentChannel"]
 
 _GRACE_S = 2.0  # how long a child may take to end by itself
 _STDERR_TAIL = 2000
@@ -77,11 +77,13 @@ class Child:
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
-            raise PeerLostError(f"the {self.name} process said nothing for {timeout_s:.0f} s{self._tail()}") from None
+            raise PeerLostError(
+                f"the {self.name} process said nothing for {timeout_s:.0f} s{self._tail()}"
+            ) from None
         if event is None:
             raise self._lost()
         if event.get("event") == "error":
-            raise revive(event["kind"], event["message"])
+            raise Failure(event["error"], event["message"]).exception()
         return event
 
     def close(self) -> None:
@@ -145,8 +147,8 @@ class ParentChannel:
 
     def fail(self, error: BaseException) -> None:
         """Tell the parent what went wrong."""
-        kind, message = describe(error)
-        self.send({"event": "error", "kind": kind, "message": message})
+        failure = failure_of(error)
+        self.send({"event": "error", "error": failure.error, "message": failure.message})
 
     def _read(self) -> None:
         for line in sys.stdin.buffer:
@@ -165,18 +167,3 @@ def _end_after_grace() -> None:
     """A step that never returns must not outlive the parent."""
     time.sleep(_GRACE_S)
     os._exit(1)
-
-
-def describe(error: BaseException) -> tuple[str, str]:
-    """Kind and message of an error, to cross to the other side."""
-    return type(error).__name__, str(error)
-
-
-def revive(kind: str, message: str) -> WorkbenchError:
-    """The error that the other side described: of the same class where it is one of ours."""
-    cls = getattr(errors, kind, None) if kind in errors.__all__ else None
-    if cls is None:
-        return PeerError(f"the other side failed: {kind}: {message}")
-    error: WorkbenchError = cls.__new__(cls)
-    Exception.__init__(error, message)
-    return error

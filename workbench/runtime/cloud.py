@@ -1,0 +1,323 @@
+"""The cloud side: holds stages, answers the edge. One thread; sessions of any number of peers take turns."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import cycle
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from workbench.devices import Throttle, make_throttle
+from workbench.errors import InputError, PeerLostError, ProtocolError, WorkbenchError
+from workbench.models.slice import Boundary, StageModel
+from workbench.plan import CLOUD, Plan, Stage
+from workbench.profiles import DeviceProfile
+from workbench.runtime.decoding import Rows, Sampler, Sampling, eos_ids
+from workbench.runtime.host import host_id
+from workbench.runtime.stages import StageRun, boundary_of, step_time, tensors_of
+from workbench.wire import (
+    Cancel,
+    Close,
+    Forward,
+    Frame,
+    Generate,
+    Hello,
+    Open,
+    Ping,
+    Pong,
+    Request,
+    Result,
+    Rewind,
+    Server,
+    Shutdown,
+    Stats,
+    StatsReport,
+    Timing,
+    Token,
+    Welcome,
+    decode_tensors,
+    encode_tensors,
+    pack_ids,
+)
+
+if TYPE_CHECKING:
+    from workbench.models import Model
+
+__all__ = ["CloudServer"]
+
+_MAX_STAGES = 4  # loaded stages kept for the next plan
+_MAX_SESSIONS = 64
+_IDLE_POLL_S = 0.1
+
+
+@dataclass
+class _Peer:
+    """What one client asked for."""
+
+    plan: Plan
+    feature: str
+    stages: list[StageModel]
+    stats: dict[str, Any] = field(default_factory=dict)  # of its last session
+
+
+@dataclass
+class _Session:
+    """One request: a run per cloud stage, visited in turn."""
+
+    runs: list[StageRun]
+    throttle: Throttle
+    sampler: Sampler
+    rows: Rows
+    wire: str
+    turns: Iterator[StageRun] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = cycle(self.runs)
+
+    def stats(self) -> dict[str, Any]:
+        return {"memory_bytes": sum(run.n_bytes for run in self.runs), **self.throttle.stats()}
+
+
+Key = tuple[bytes, int]
+
+
+class CloudServer:
+    """Serves the cloud's part of any plan of one model.
+
+    Args:
+        model: what is served; a client with other weights is refused.
+        server: where messages come from; stays the caller's to close.
+        device: what this host poses as; None for the host itself.
+        compute: torch device of the stages.
+    """
+
+    def __init__(
+        self, model: Model, server: Server, *, device: DeviceProfile | None = None, compute: str = "cpu"
+    ) -> None:
+        self._model, self._server, self._device, self._compute = model, server, device, compute
+        self._stages: OrderedDict[Stage, StageModel] = OrderedDict()
+        self._peers: dict[bytes, _Peer] = {}
+        self._sessions: dict[Key, _Session] = {}
+        self._streams: dict[Key, Iterator[None]] = {}
+        self._stopped = False
+
+    def run(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Serve until ``stopped`` says so or a Shutdown comes. An error of one request ends only that."""
+        while not (stopped() or self._stopped):
+            request = self._server.receive(0.0 if self._streams else _IDLE_POLL_S)
+            if request is not None:
+                self._answer(request, perf_counter())
+            for key in list(self._streams):
+                self._advance(key)
+
+    def _answer(self, request: Request, received_s: float) -> None:
+        try:
+            self._dispatch(request, received_s)
+        except PeerLostError:
+            self._forget(request.peer)
+        except (WorkbenchError, RuntimeError, ValueError, KeyError) as error:
+            self._server.fail(request.peer, error, getattr(request.message, "session", None))
+
+    def _dispatch(self, request: Request, received_s: float) -> None:
+        peer, message, frames = request
+        match message:
+            case Hello():
+                self._hello(peer, message)
+            case Open():
+                self._open(peer, message)
+            case Forward():
+                self._forward(peer, message, frames, received_s)
+            case Generate():
+                self._session((peer, message.session))
+                self._streams[peer, message.session] = self._stream(peer, message, frames, received_s)
+            case Rewind():
+                for run in self._session((peer, message.session)).runs:
+                    run.rewind(message.n_tokens)
+            case Cancel():
+                self._streams.pop((peer, message.session), None)
+            case Close():
+                self._close(peer, message.session)
+            case Ping():
+                self._server.send(peer, Pong(message.sent_s, received_s, perf_counter()))
+            case Stats():
+                self._server.send(peer, StatsReport(self._stats(peer)))
+            case Shutdown():
+                self._stopped = True
+            case _:
+                raise ProtocolError(f"a {type(message).__name__} message is nothing that a cloud answers")
+
+    # ---- connections and sessions
+
+    def _hello(self, peer: bytes, message: Hello) -> None:
+        plan = Plan.from_dict(message.plan)
+        if message.fingerprint != self._model.fingerprint:
+            raise InputError(
+                f"the edge has model {plan.model!r} with fingerprint {message.fingerprint}, the cloud serves "
+                f"{self._model.name!r} with {self._model.fingerprint}: load the same files on both sides"
+            )
+        wanted = plan.placement(message.feature).partition.on(CLOUD)
+        if not wanted:
+            raise InputError(f"plan {plan} has no stage in the cloud: run it without one")
+        stages = [self._stage(stage) for stage in wanted]
+        self._peers[peer] = _Peer(plan, message.feature, stages)
+        self._server.send(
+            peer, Welcome(self._model.fingerprint, tuple(str(s) for s in wanted), self._facts(stages))
+        )
+
+    def _stage(self, stage: Stage) -> StageModel:
+        if stage not in self._stages:
+            self._stages[stage] = self._model.load_stage(stage, device=self._compute)
+        self._stages.move_to_end(stage)
+        while len(self._stages) > _MAX_STAGES:
+            self._stages.popitem(last=False)
+        return self._stages[stage]
+
+    def _facts(self, stages: list[StageModel]) -> dict[str, Any]:
+        return {
+            "host": host_id(),
+            "device": self._device.name if self._device else "host",
+            "threads": torch.get_num_threads(),
+            "needs_token_ids": any(stage.needs_token_ids for stage in stages),
+        }
+
+    def _open(self, peer: bytes, message: Open) -> None:
+        if len(self._sessions) >= _MAX_SESSIONS:
+            raise InputError(f"{_MAX_SESSIONS} sessions are open already: close one, or try again later")
+        asked = self._peer(peer)
+        throttle = make_throttle(str(message.options.get("throttle", "native")))
+        runs = [
+            StageRun(
+                stage,
+                step_time(self._model.profile, stage, self._device, throttle.clock),
+                throttle,
+                message.batch,
+            )
+            for stage in asked.stages
+        ]
+        sampling = Sampling.from_dict(message.sampling)
+        rows = Rows(message.batch, () if sampling.ignore_eos else self._eos_ids)
+        session = _Session(runs, throttle, Sampler(sampling), rows, asked.plan.placement(asked.feature).wire)
+        self._sessions[peer, message.session] = session
+
+    def _close(self, peer: bytes, session: int) -> None:
+        self._streams.pop((peer, session), None)
+        self._sessions.pop((peer, session), None)
+
+    def _forget(self, peer: bytes) -> None:
+        self._peers.pop(peer, None)
+        for key in [key for key in self._sessions if key[0] == peer]:
+            self._close(*key)
+
+    def _peer(self, peer: bytes) -> _Peer:
+        if peer not in self._peers:
+            raise ProtocolError("a session was opened before Hello: say Hello with a plan first")
+        return self._peers[peer]
+
+    def _session(self, key: Key) -> _Session:
+        if key not in self._sessions:
+            raise ProtocolError(f"session {key[1]} is not open")
+        return self._sessions[key]
+
+    def _stats(self, peer: bytes) -> dict[str, Any]:
+        sessions = [session for (owner, _), session in self._sessions.items() if owner == peer]
+        return sessions[-1].stats() if sessions else {}
+
+    @cached_property
+    def _eos_ids(self) -> tuple[int, ...]:
+        return eos_ids(self._model.config, self._model.source)
+
+    # ---- work
+
+    def _forward(self, peer: bytes, message: Forward, frames: list[Frame], received_s: float) -> None:
+        session = self._session((peer, message.session))
+        work = _Work(received_s)
+        run = next(session.turns)
+        if run.position != message.position:
+            raise ProtocolError(
+                f"session {message.session} holds {run.position} tokens, not {message.position}"
+            )
+        tensors = work.timed("decode_s", lambda: decode_tensors(message.tensors, frames, dtype=run.dtype))
+        token_ids, padding = (_widened(tensors.pop(name, None)) for name in ("token_ids", "attention_mask"))
+        inputs: Tensor | Boundary = boundary_of(tensors) if tensors else _needed(token_ids)
+        output, work.compute_s = run.step(inputs, padding=padding, token_ids=token_ids)
+        if isinstance(output, Boundary):
+            headers, out = work.timed("encode_s", lambda: encode_tensors(tensors_of(output), session.wire))
+            self._server.send(
+                peer, Result(message.session, message.step, work.timing(), False, tensors=headers), out
+            )
+        elif message.sample:
+            ids = work.timed("sample_s", lambda: session.rows.accept(session.sampler(output[:, -1])))
+            done = session.rows.finished
+            self._server.send(peer, Result(message.session, message.step, work.timing(), done, pack_ids(ids)))
+        else:
+            self._server.send(peer, Result(message.session, message.step, work.timing(), False))
+
+    def _stream(
+        self, peer: bytes, message: Generate, frames: list[Frame], received_s: float
+    ) -> Iterator[None]:
+        """One token each time that it is advanced."""
+        session = self._session((peer, message.session))
+        run = session.runs[0]
+        tensors = decode_tensors(message.tensors, frames)
+        inputs, padding = _needed(_widened(tensors.get("token_ids"))), _widened(tensors.get("attention_mask"))
+        for index in range(message.max_new_tokens):
+            work = _Work(received_s)
+            logits, work.compute_s = run.step(inputs, padding=padding)
+            assert isinstance(logits, Tensor)
+            ids = work.timed(
+                "sample_s", lambda logits=logits: session.rows.accept(session.sampler(logits[:, -1]))
+            )
+            done = session.rows.finished or index + 1 == message.max_new_tokens
+            self._server.send(peer, Token(message.session, index, work.timing(), done, pack_ids(ids)))
+            if done:
+                return
+            inputs = torch.tensor(ids)[:, None]
+            padding = None if padding is None else torch.ones_like(inputs)
+            yield
+            received_s = perf_counter()
+
+    def _advance(self, key: Key) -> None:
+        try:
+            next(self._streams[key])
+        except StopIteration:
+            self._streams.pop(key, None)
+        except PeerLostError:
+            self._forget(key[0])
+        except (WorkbenchError, RuntimeError, ValueError) as error:
+            self._streams.pop(key, None)
+            self._server.fail(key[0], error, key[1])
+
+
+class _Work:
+    """Adds up what one answer took."""
+
+    def __init__(self, received_s: float) -> None:
+        self._received_s = received_s
+        self._seconds = {"decode_s": 0.0, "encode_s": 0.0, "sample_s": 0.0}
+        self.compute_s = 0.0
+
+    def timed(self, field: str, work: Callable[[], Any]) -> Any:
+        started_s = perf_counter()
+        result = work()
+        self._seconds[field] = perf_counter() - started_s
+        return result
+
+    def timing(self) -> Timing:
+        return Timing(self._received_s, perf_counter(), self.compute_s, **self._seconds)
+
+
+def _needed(token_ids: Tensor | None) -> Tensor:
+    if token_ids is None:
+        raise ProtocolError("neither a boundary activation nor token ids came")
+    return token_ids
+
+
+def _widened(integers: Tensor | None) -> Tensor | None:
+    """Ids and masks cross in few bytes; models take them as int64."""
+    return None if integers is None else integers.long()

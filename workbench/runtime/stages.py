@@ -1,0 +1,94 @@
+"""A stage at work in one request: its cache, its pace, its memory. B batch, T tokens, D hidden, V vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from workbench.cost.compute import StageCost
+from workbench.devices import Throttle
+from workbench.models.slice import Boundary, StageModel
+from workbench.profiles import DeviceProfile, ModelProfile
+from workbench.quantization.weights import resident_bytes
+from workbench.trace import Clock
+
+__all__ = ["HOST_KIND", "StageRun", "StepTime", "boundary_of", "step_time", "tensors_of"]
+
+HOST_KIND = "host"
+StepTime = Callable[[int, int, int], "float | None"]
+"""Modelled seconds of a step from (tokens, context, batch); None where the device is this host."""
+
+
+def step_time(model: ModelProfile, stage: StageModel, device: DeviceProfile | None, clock: Clock) -> StepTime:
+    """How long the device would take for the stage's steps.
+
+    On the wall clock this host needs no model of itself; on the virtual clock its own profile stands for it.
+    """
+    if device is None or (device.kind == HOST_KIND and clock == "wall"):
+        return lambda tokens, context, batch: None
+    return StageCost.of(model, stage.stage, device).step_s
+
+
+class StageRun:
+    """One stage in one request. Used by one thread."""
+
+    def __init__(self, model: StageModel, step_s: StepTime, throttle: Throttle, batch: int) -> None:
+        self._model, self._step_s, self._throttle, self._batch = model, step_s, throttle, batch
+        self._cache = model.new_cache(batch)
+        self._mask: Tensor | None = None
+
+    @property
+    def position(self) -> int:
+        """Tokens that the cache holds."""
+        return self._cache.length
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the stage computes in: what a boundary activation is read as."""
+        return self._model.dtype
+
+    def step(
+        self, inputs: Tensor | Boundary, *, padding: Tensor | None = None, token_ids: Tensor | None = None
+    ) -> tuple[Tensor | Boundary, float]:
+        """Run T more tokens; logits are those of the last position.
+
+        Args:
+            inputs: token ids [B, T], or the boundary activation that the stage before gave.
+            padding: [B, T], 0 where a prompt is padded on the left; with every step of a padded batch.
+            token_ids: [B, T] for an architecture whose later blocks use them.
+
+        Returns:
+            The boundary activation, or logits [B, 1, V], and the seconds that the step counts for.
+        """
+        started_s, context = perf_counter(), self._cache.length
+        if padding is not None:
+            self._mask = padding if self._mask is None else torch.cat([self._mask, padding], dim=1)
+        output = self._model.forward(
+            inputs, attention_mask=self._mask, cache=self._cache, token_ids=token_ids, logits_to_keep=1
+        )
+        modelled_s = self._step_s(self._cache.length - context, context, self._batch)
+        return output, self._throttle.pace(started_s, modelled_s)
+
+    def rewind(self, n_tokens: int) -> None:
+        """Forget the last tokens."""
+        self._cache.rewind(n_tokens)
+        if self._mask is not None:
+            self._mask = self._mask[:, : self._mask.shape[1] - n_tokens]
+
+    @property
+    def n_bytes(self) -> int:
+        """Weights and cache as they lie in memory."""
+        return resident_bytes(self._model.module) + self._cache.n_bytes
+
+
+def tensors_of(boundary: Boundary) -> dict[str, Tensor]:
+    """A boundary activation as the wire takes it."""
+    return dict(zip(boundary.names, boundary.tensors, strict=True))
+
+
+def boundary_of(tensors: Mapping[str, Tensor]) -> Boundary:
+    """What ``tensors_of`` gave."""
+    return Boundary(tuple(tensors.values()), tuple(tensors))
