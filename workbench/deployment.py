@@ -1,4 +1,4 @@
-"""What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes into a run."""
+"""What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes to a run."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def test_tokens_equal_transformers_generate(toy: LlamaForCausalLM, sampling: Sam
     torch.manual_seed(sampling.seed)
     filters = {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
     theirs = toy.generate(
-        ids, max_new_tokens=12, do_sample=sampling.do_sample, use_cache=False, eos_token_id=None, pad_token_id=0,
-        **(filters if sampling.do_sample else {}),
+        ids, max_new_tokens=12, do_sample=sampling.do_sample, use_cache=False, eos_token_id=None,
+        pad_token_id=0, **(filters if sampling.do_sample else {}),
     )  # fmt: skip
     assert ours(toy, ids, sampling, 12) == theirs[0, 3:].tolist()
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.runtime.cloud import CloudServer
-    from workbench.runtime.cloud_worker import serve
     from workbench.runtime.decoding import Sampling
     from workbench.runtime.edge import Conditions, EdgeClient
 
@@ -16,10 +15,9 @@ _HOME_OF = {
     "Conditions": "workbench.runtime.edge",
     "EdgeClient": "workbench.runtime.edge",
     "Sampling": "workbench.runtime.decoding",
-    "serve": "workbench.runtime.cloud_worker",
 }
 
-__all__ = ["CloudServer", "Conditions", "EdgeClient", "Sampling", "serve"]
+__all__ = ["CloudServer", "Conditions", "EdgeClient", "Sampling"]
 
 
 def __getattr__(name: str) -> Any:

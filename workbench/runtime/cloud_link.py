@@ -75,7 +75,7 @@ class CloudLink:
     """
 
     def __init__(self, transport: Transport, fingerprint: str, plan: Plan, feature: str) -> None:
-        self._transport = transport
+        self.transport = transport
         transport.send(Hello(fingerprint, plan.to_dict(), feature))
         welcome = self._expect(Welcome, _LOAD_TIMEOUT_S)[0]
         self.facts: Mapping[str, Any] = welcome.facts
@@ -88,20 +88,20 @@ class CloudLink:
     def open(self, session: int, batch: int, sampling: Sampling, throttle: str) -> None:
         """Begin a session; not answered."""
         self._asked = 0
-        self._transport.send(Open(session, batch, sampling.to_dict(), {"throttle": throttle}))
+        self.transport.send(Open(session, batch, sampling.to_dict(), {"throttle": throttle}))
 
     def close(self, session: int) -> None:
         """End a session; not answered."""
-        self._transport.send(Close(session))
+        self.transport.send(Close(session))
 
     def cancel(self, session: int) -> None:
         """Stop a stream, and throw away what is still on its way."""
-        self._transport.send(Cancel(session))
+        self.transport.send(Cancel(session))
         self._drain()
 
     def stats(self) -> dict[str, Any]:
         """Memory and pace of the cloud's part in the last session."""
-        self._transport.send(Stats())
+        self.transport.send(Stats())
         return self._expect(StatsReport, _STEP_TIMEOUT_S)[0].values
 
     # ---- work
@@ -116,7 +116,7 @@ class CloudLink:
         line.local("encode", step.token, started_s, perf_counter() - started_s)
         message = Forward(step.session, self._asked, step.position, headers, step.sample)
         sent_s = perf_counter()
-        bytes_up = self._transport.send(message, frames)
+        bytes_up = self.transport.send(message, frames)
         # 2. and back
         result, answer_frames, bytes_down = self._expect_counted(Result)
         received_s = perf_counter()
@@ -138,7 +138,7 @@ class CloudLink:
             tensors["attention_mask"] = padding.to(torch.uint8)
         headers, frames = encode_tensors(tensors, "fp32")
         sent_s = perf_counter()
-        bytes_up = self._transport.send(Generate(session, n, headers), frames)
+        bytes_up = self.transport.send(Generate(session, n, headers), frames)
         while True:
             token, _, bytes_down = self._expect_counted(Token)
             work = self._remote(token.timing)
@@ -177,24 +177,24 @@ class CloudLink:
     # ---- plumbing
 
     def _expect(self, kind: type[Any], timeout_s: float) -> tuple[Any, list[Any]]:
-        message, frames = self._transport.receive(timeout_s)
+        message, frames = self.transport.receive(timeout_s)
         if not isinstance(message, kind):
             raise ProtocolError(f"expected a {kind.__name__}, the cloud sent a {type(message).__name__}")
         return message, frames
 
     def _expect_counted(self, kind: type[Any]) -> tuple[Any, list[Any], int]:
-        before = self._transport.bytes_received
+        before = self.transport.bytes_received
         message, frames = self._expect(kind, _STEP_TIMEOUT_S)
-        return message, frames, self._transport.bytes_received - before
+        return message, frames, self.transport.bytes_received - before
 
     def _drain(self) -> None:
         """Read up to the answer of a Ping: what was sent before it is then gone."""
-        self._transport.send(Ping(perf_counter()))
-        while not isinstance(self._transport.receive(_STEP_TIMEOUT_S)[0], Pong):
+        self.transport.send(Ping(perf_counter()))
+        while not isinstance(self.transport.receive(_STEP_TIMEOUT_S)[0], Pong):
             pass
 
     def _clock_offset(self) -> float:
-        """Seconds by which the cloud's clock is ahead: none on one host, else from the quickest of some pings."""
+        """Seconds that the cloud's clock is ahead: none on one host, else from the quickest of some pings."""
         if self.facts.get("host") == host_id():
             return 0.0
         return min(self._ping() for _ in range(_PINGS))[1]
@@ -202,7 +202,7 @@ class CloudLink:
     def _ping(self) -> tuple[float, float]:
         """Round trip and clock offset, taking both ways as equally long (as NTP does, RFC 5905)."""
         sent_s = perf_counter()
-        self._transport.send(Ping(sent_s))
+        self.transport.send(Ping(sent_s))
         pong = self._expect(Pong, _STEP_TIMEOUT_S)[0]
         here_s = perf_counter()
         round_trip_s = (here_s - sent_s) - (pong.sent_s - pong.received_s)

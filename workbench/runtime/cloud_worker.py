@@ -5,47 +5,18 @@ First line in: model, device, threads, allowed client keys. First event out: ``r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from workbench.models import Model, load_model
+from workbench.models import load_model
 from workbench.profiles import DeviceProfile
 from workbench.runtime.cloud import CloudServer
 from workbench.runtime.process import ParentChannel
 from workbench.wire import KeyPair, listen
 
-__all__ = ["serve"]
-
-
-def serve(
-    model: Model,
-    address: str,
-    *,
-    keys: KeyPair | None,
-    allowed: Iterable[str] | None = None,
-    allow_plain: bool = False,
-    device: DeviceProfile | None = None,
-    compute: str = "cpu",
-    on_ready: Callable[[str], None],
-    stopped: Callable[[], bool],
-) -> None:
-    """Serve a model's cloud side until ``stopped`` says so.
-
-    Args:
-        address: where to listen, e.g. ``tcp://127.0.0.1:5555``; ``*`` as the port takes a free one.
-        keys: the server's CURVE identity; None speaks plain text.
-        allowed: public keys of the clients that may come in; None lets in all who know the server's key.
-        on_ready: is told the address once clients may come.
-
-    Raises:
-        AddressInUseError: somebody else listens there.
-    """
-    with listen(address, keys=keys, allowed=allowed, allow_plain=allow_plain) as server:
-        cloud = CloudServer(model, server, device=device, compute=compute)
-        on_ready(server.address)
-        cloud.run(stopped)
+__all__: list[str] = []
 
 
 def main() -> None:
@@ -55,22 +26,18 @@ def main() -> None:
         return
     try:
         _serve(channel, config)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
         channel.fail(error)
 
 
 def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
-    serve(
-        load_model(config["model"]),
-        "tcp://127.0.0.1:*",
-        keys=KeyPair(**config["keys"]),
-        allowed=config["allowed"],
-        device=DeviceProfile.from_dict(config["device"]) if config["device"] else None,
-        compute=config["compute"],
-        on_ready=lambda address: channel.send({"event": "ready", "address": address}),
-        stopped=channel.closed.is_set,
-    )
+    device = DeviceProfile.from_dict(config["device"]) if config["device"] else None
+    model = load_model(config["model"])
+    with listen(keys=KeyPair(**config["keys"]), allowed=config["allowed"]) as server:
+        cloud = CloudServer(model, server, device=device, compute=config["compute"])
+        channel.send({"event": "ready", "address": server.address})
+        cloud.run(channel.closed.is_set)
 
 
 if __name__ == "__main__":

@@ -181,8 +181,8 @@ class EdgeClient:
             raise PromptError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
         if len(ids) + max_new_tokens > room:
             raise PromptError(
-                f"{len(ids)} prompt tokens and {max_new_tokens} new ones are more than the {room} positions of "
-                f"{self.model.name!r}: shorten the prompt or ask for fewer"
+                f"{len(ids)} prompt tokens and {max_new_tokens} new ones are more than the {room} positions "
+                f"of {self.model.name!r}: shorten the prompt or ask for fewer"
             )
         return ids
 
@@ -362,8 +362,8 @@ def _notes(
         device = devices[place]
         if device is not None and stats.get("overruns"):
             notes.append(
-                f"this host was slower than {device.name} ({place}) in {stats['overruns']} of {stats['steps']} "
-                f"steps, by {stats['overrun_s'] * 1e3:.1f} ms in all"
+                f"this host was slower than {device.name} ({place}) in {stats['overruns']} of "
+                f"{stats['steps']} steps, by {stats['overrun_s'] * 1e3:.1f} ms in all"
             )
     return tuple(notes)
 

@@ -1,7 +1,7 @@
 """The edge side as a process of its own: ``python -m workbench.runtime.edge_worker``, steered by a parent.
 
-First line in: model, plan, devices, threads. Then commands ``connect``, ``generate`` and ``cancel``; events out
-are ``ready``, ``connected``, ``token``, ``trace`` and ``error``.
+First line in: model, plan, devices, threads. Then commands ``connect``, ``generate`` and ``cancel``; events
+out are ``ready``, ``connected``, ``token``, ``trace`` and ``error``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
         return
     try:
         client = _client(config)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
         channel.fail(error)
         return
     client.cancelled = channel.cancelled
@@ -41,7 +41,7 @@ def main() -> None:
         while (command := channel.receive()) is not None:
             try:
                 _obey(channel, client, connections, command)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
                 channel.fail(error)
 
 

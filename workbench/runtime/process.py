@@ -32,7 +32,7 @@ class Child:
 
     def __init__(self, module: str, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self.name = module.rsplit(".", 1)[-1]
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,

@@ -1,4 +1,7 @@
-"""A stage at work in one request: its cache, its pace, its memory. B batch, T tokens, D hidden, V vocabulary."""
+"""A stage at work in one request: its cache, its pace, its memory.
+
+B batch, T tokens, D hidden, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def step_time(model: ModelProfile, stage: StageModel, device: DeviceProfile | No
     On the wall clock this host needs no model of itself; on the virtual clock its own profile stands for it.
     """
     if device is None or (device.kind == HOST_KIND and clock == "wall"):
-        return lambda tokens, context, batch: None
+        return lambda *_: None
     return StageCost.of(model, stage.stage, device).step_s
 
 
