@@ -1,0 +1,260 @@
+"""A study's file: Optuna's SQLite database with a stamp of ours, and trials as records.
+
+The database is the truth of a study: whatever a process held in memory may be lost at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from workbench.errors import StudyError, StudyVersionError
+from workbench.plan import Plan
+from workbench.records import TrialRecord
+from workbench.studies.outcome import Outcome
+from workbench.studies.question import Question
+
+__all__ = [
+    "FORMAT",
+    "claim",
+    "delete_study",
+    "fail_trials_of_dead_workers",
+    "open_storage",
+    "outcome_of",
+    "quiet",
+    "read_question",
+    "record_of",
+    "settle",
+    "stamp",
+    "study_names",
+    "translated",
+    "write_outcome",
+]
+
+FORMAT = 1
+"""Of the stamp and of the trials' attributes; grows when a file can no longer be read by older code."""
+_STAMP, _WORKER, _OUTCOME = "workbench", "workbench:worker", "workbench:outcome"
+_LOCK_WAIT_S = 30
+_UNCLAIMED_AFTER = timedelta(seconds=30)  # asking for a trial and claiming it takes milliseconds
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "infeasible",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def open_storage(storage: str | os.PathLike[str] | None, *, create: bool) -> BaseStorage:
+    """Where a study's trials are: a file, an ``sqlite:///`` URL, or None for memory alone.
+
+    Raises:
+        StudyError: there is no such file and ``create`` is false, or the file is no database.
+        StudyVersionError: another version of Optuna wrote the file.
+    """
+    if storage is None:
+        return InMemoryStorage()
+    url, path = _url(storage)
+    if path is not None:
+        if not create and not path.is_file():
+            raise StudyError(f"there is no study file {path}: check the path, or begin a study there")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with translated(url), quiet():
+        return RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": _LOCK_WAIT_S, "factory": _Connection}}
+        )
+
+
+class _Connection(sqlite3.Connection):
+    """Writes ahead: a killed process loses nothing, and a commit waits for no disk (30 ms each otherwise)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def settle(storage: BaseStorage) -> None:
+    """Bring what was written ahead into the file itself, so that copying the file copies the study."""
+    backend = getattr(storage, "_backend", storage)
+    if isinstance(backend, RDBStorage):
+        with backend.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _url(storage: str | os.PathLike[str]) -> tuple[str, Path | None]:
+    text = os.fspath(storage)
+    if text.startswith("sqlite:///"):
+        return text, Path(text.removeprefix("sqlite:///"))
+    if "://" in text:
+        raise StudyError(f"a study is kept in one SQLite file: give a path or sqlite:///PATH, not {text!r}")
+    return f"sqlite:///{Path(text).absolute()}", Path(text).absolute()
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Errors of Optuna and SQLite as ours, each with the way out."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        hint = "another process holds it: close that, or wait" if "locked" in cause else "it may be damaged"
+        raise StudyError(
+            f"the study file {what} cannot be used ({cause}): {hint}, or take another file"
+        ) from error
+    except RuntimeError as error:
+        if "version" not in str(error):
+            raise
+        raise StudyVersionError(
+            f"the study file {what} was written by another version of Optuna ({error}): "
+            "install that version, run `optuna storage upgrade`, or take another file"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log line for what is no news."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def study_names(storage: str | os.PathLike[str]) -> list[str]:
+    """The names of the studies in a file.
+
+    Raises:
+        StudyError: there is no such file, or it is no database.
+        StudyVersionError: another version of Optuna wrote the file.
+    """
+    opened = open_storage(storage, create=False)
+    with translated(str(storage)):
+        return [study.study_name for study in opened.get_all_studies()]
+
+
+def delete_study(storage: str | os.PathLike[str], name: str) -> None:
+    """Remove one study with all its trials from a file.
+
+    Raises:
+        StudyError: the file, or a study of that name in it, does not exist.
+    """
+    opened = open_storage(storage, create=False)
+    with translated(str(storage)):
+        known = {study.study_name: study._study_id for study in opened.get_all_studies()}
+        if name not in known:
+            raise StudyError(f"{storage} has no study {name!r}: it has {sorted(known)}")
+        opened.delete_study(known[name])
+
+
+# --- the stamp: what was asked, in which format --------------------------------------------------------
+
+
+def stamp(study: optuna.Study, question: Question, version: str) -> None:
+    """Say in the file what this study asks."""
+    study.set_user_attr(_STAMP, {"format": FORMAT, "version": version, "question": question.to_dict()})
+
+
+def read_question(study: optuna.Study) -> Question:
+    """What a study in a file asks.
+
+    Raises:
+        StudyVersionError: the study is not ours, or of another format.
+    """
+    found = study.user_attrs.get(_STAMP)
+    if not isinstance(found, Mapping):
+        raise StudyVersionError(
+            f"study {study.study_name!r} was not written by this workbench: give another name or file"
+        )
+    if found.get("format") != FORMAT:
+        raise StudyVersionError(
+            f"study {study.study_name!r} has format {found.get('format')!r}, written by workbench "
+            f"{found.get('version')}; this version reads {FORMAT}: use that version, or another name or file"
+        )
+    return Question.from_dict(found["question"])
+
+
+# --- trials ----------------------------------------------------------------------------------------------
+
+
+def claim(trial: optuna.Trial) -> None:
+    """Say who runs a trial, so that the next process knows whether it still may."""
+    me = psutil.Process()
+    worker = {"host": platform.node(), "pid": me.pid, "started": me.create_time()}
+    trial.set_user_attr(_WORKER, worker)
+
+
+def fail_trials_of_dead_workers(study: optuna.Study) -> int:
+    """Mark running trials as failed whose process is gone; returns how many."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    dead = [t for t in running if not _may_still_run(t)]
+    for trial in dead:
+        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    return len(dead)
+
+
+def _may_still_run(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get(_WORKER)
+    if worker is None:
+        begun = trial.datetime_start
+        return begun is not None and datetime.now() - begun < _UNCLAIMED_AFTER
+    if worker["host"] != platform.node():
+        return True  # only that host can know
+    try:
+        return abs(psutil.Process(worker["pid"]).create_time() - worker["started"]) < 1
+    except psutil.Error:
+        return False
+
+
+def write_outcome(
+    trial: optuna.Trial, plan: Plan, outcome: Outcome | None, *, reason: str = "", same_as: int | None = None
+) -> None:
+    """Keep what a trial found, before its state is told."""
+    data: dict[str, Any] = {"plan": plan.to_dict(), "reason": reason, "same_as": same_as}
+    if outcome is not None:
+        data |= {
+            "reason": reason or outcome.reason,
+            "values": dict(outcome.values),
+            "intervals": dict(outcome.intervals),
+            "excess": dict(outcome.excess),
+        }
+    trial.set_user_attr(_OUTCOME, data)
+    trial.set_user_attr("plan", str(plan))  # for people who look with another tool
+
+
+def record_of(trial: FrozenTrial, baselines: set[str]) -> TrialRecord | None:
+    """A trial as a record; None for one that repeats another or never got a plan."""
+    data = trial.user_attrs.get(_OUTCOME)
+    if data is None or data["same_as"] is not None or trial.state not in _STATES:
+        return None
+    plan = Plan.from_dict(data["plan"])
+    return TrialRecord(
+        number=trial.number,
+        plan=plan,
+        state=_STATES[trial.state],
+        values=data.get("values", {}),
+        intervals={k: (low, high) for k, (low, high) in data.get("intervals", {}).items()},
+        reason=data["reason"],
+        baseline=plan.key in baselines,
+    )
+
+
+def outcome_of(trial: FrozenTrial) -> tuple[Plan, Outcome] | None:
+    """What a finished trial found; None where it found nothing that can be used again."""
+    data = trial.user_attrs.get(_OUTCOME)
+    if data is None or "values" not in data or trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        return None
+    intervals = {k: (low, high) for k, (low, high) in data["intervals"].items()}
+    return Plan.from_dict(data["plan"]), Outcome(data["values"], intervals, data["excess"], data["reason"])
