@@ -25,9 +25,9 @@ class MessageSizes:
     secure: bool = True
     _known: dict[tuple[object, ...], int] = field(default_factory=dict)
 
-    def forward(self, split_point: int, tokens: int, position: int, step: int, *, sample: bool) -> int:
+    def forward(self, split_point: int, tokens: int, position: int, step: int) -> int:
         """Edge to cloud: a boundary activation."""
-        key = ("forward", split_point, tokens, _class_of(position), _class_of(step), sample)
+        key = ("forward", split_point, tokens, _class_of(position), _class_of(step))
         if key not in self._known:
             elements = self.model.boundary_elements[split_point]
             self._known[key] = sizes.forward_bytes(
@@ -37,7 +37,6 @@ class MessageSizes:
                 self.placement.wire,
                 position=_class_of(position),
                 step=_class_of(step),
-                sample=sample,
                 secure=self.secure,
             )
         return self._known[key]

@@ -149,9 +149,7 @@ class _Play:
         if stages[stage].place == EDGE:
             self._cross("down", self.sizes.boundary(stages[stage].start, tokens, self.token))
         else:
-            samples = stage == len(stages) - 1
-            n_bytes = self.sizes.forward(stages[stage].start, tokens, context, self.token, sample=samples)
-            self._cross("up", n_bytes)
+            self._cross("up", self.sizes.forward(stages[stage].start, tokens, context, self.token))
 
     def _cross(self, direction: Direction, n_bytes: int) -> None:
         sender, receiver = (EDGE, CLOUD) if direction == "up" else (CLOUD, EDGE)
