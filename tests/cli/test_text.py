@@ -20,7 +20,7 @@ from workbench.cli.text import quantity, table
         (989e12, "FLOP/s", "989 TFLOP/s"),
         (5_300_000, "parameters", "5.3 M"),
         (31.4159, "tokens/s", "31.4 tokens/s"),
-        (0.5, "share", "0.5 share"),
+        (0.5, "share", "50.0%"),
     ],
 )
 def test_a_quantity_has_a_unit_of_its_size(value: float, unit: str, text: str) -> None:

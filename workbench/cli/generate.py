@@ -29,7 +29,7 @@ __all__ = ["run"]
 
 class _Generate(Protocol):
     def __call__(
-        self, prompt: str, *, max_new_tokens: int, sampling: Sampling, on_token: OnToken | None
+        self, prompts: str, /, *, max_new_tokens: int, sampling: Sampling, on_token: OnToken | None
     ) -> RequestTrace: ...
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from workbench import deployment, profiles
 from workbench.errors import InputError
@@ -14,7 +14,7 @@ from workbench.models import Model, load_model
 from workbench.plan import Plan
 from workbench.profiles import DeviceProfile, LinkProfile
 
-__all__ = ["Setting", "device_of", "link_of", "model_of", "plan_of", "request_of", "setting_of"]
+__all__ = ["Request", "Setting", "device_of", "link_of", "model_of", "plan_of", "request_of", "setting_of"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class Setting:
     edge: DeviceProfile
     cloud: DeviceProfile
     link: LinkProfile
+
+
+class Request(TypedDict):
+    """A request, as ``deployment.predict`` and ``Study`` take it."""
+
+    prompt_tokens: int
+    new_tokens: int
+    batch: int
 
 
 def setting_of(args: argparse.Namespace) -> Setting:
@@ -49,9 +57,9 @@ def plan_of(args: argparse.Namespace, model: Model) -> Plan | None:
     )
 
 
-def request_of(args: argparse.Namespace) -> dict[str, int]:
-    """The request that a command names, as ``deployment.predict`` takes it."""
-    return {"prompt_tokens": args.prompt_tokens, "new_tokens": args.new_tokens, "batch": args.batch}
+def request_of(args: argparse.Namespace) -> Request:
+    """The request that a command names."""
+    return Request(prompt_tokens=args.prompt_tokens, new_tokens=args.new_tokens, batch=args.batch)
 
 
 def device_of(text: str) -> DeviceProfile:

@@ -184,7 +184,7 @@ def _study(commands: Any) -> None:
         commands,
         "study",
         "study",
-        "Search plans for the best trade-offs. The same --storage goes on where it stopped.",
+        "Search plans for the best trade-offs; the same file goes on where it stopped.",
         "study --trials 60 --storage lte.db --edge raspberry-pi-5 --cloud h100-sxm --link lte",
         "study --trials 200 --storage lte.db --objectives latency,accuracy,memory",
     )
@@ -194,20 +194,33 @@ def _study(commands: Any) -> None:
     parser.add_argument(
         "--storage", type=Path, required=True, metavar="FILE", help="SQLite file, made if missing"
     )
-    parser.add_argument("--name", default="study", help="of the study in the file (default study)")
+    parser.add_argument("--name", help="of the study in the file (default: what it asks)")
     parser.add_argument(
         "--objectives",
-        type=_objectives,
+        type=_names,
         default=("latency", "accuracy"),
         metavar="A,B",
         help=f"of {', '.join(OBJECTIVES)} (default latency,accuracy)",
     )
-    parser.add_argument("--sampler", default="tpe", help="how plans are proposed (default tpe)")
+    parser.add_argument("--sampler", default="tpe", help="tpe, nsga2, random or grid (default tpe)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--suite", choices=("quick", "full"), default="quick", help="of accuracy (default quick)"
+    )
     parser.add_argument("--model", default="tiny", help="a shipped model, a Hugging Face id or a folder")
+    _space(parser)
     _sides(parser)
     _request(parser)
     _json(parser)
+
+
+def _space(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("space", "what may be chosen; both baselines always are")
+    group.add_argument("--splits", type=_whole_numbers, metavar="A,B", help="split points (default all)")
+    group.add_argument("--edge-bits", type=_whole_numbers, metavar="A,B", help="weight bits on the edge")
+    group.add_argument("--cloud-bits", type=_whole_numbers, metavar="A,B", help="weight bits in the cloud")
+    group.add_argument("--wires", type=_names, metavar="A,B", help=f"of {', '.join(WIRE_CODECS)}")
+    group.add_argument("--u-shaped", action="store_true", help="also plans whose last blocks come back")
 
 
 def _report(commands: Any) -> None:
@@ -219,7 +232,7 @@ def _report(commands: Any) -> None:
         "report --storage lte.db --out results/lte",
     )
     parser.add_argument("--storage", type=Path, required=True, metavar="FILE", help="the study's SQLite file")
-    parser.add_argument("--name", default="study", help="of the study in the file (default study)")
+    parser.add_argument("--name", help="of the study, where the file has several")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     _json(parser)
 
@@ -312,5 +325,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _objectives(text: str) -> tuple[str, ...]:
+def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers, as 16,8,4") from None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 
 from workbench import deployment
-from workbench.cli.options import Setting, model_of, plan_of, request_of, setting_of
+from workbench.cli.options import Request, Setting, model_of, plan_of, request_of, setting_of
 from workbench.cli.text import print_json, quantity, table, trace_table
-from workbench.cost import fits
 from workbench.errors import DoesNotFitError
 from workbench.models import Model
 from workbench.plan import CLOUD, EDGE, Plan
-from workbench.planner import verdict
+from workbench.planner.verdict import verdict
 from workbench.trace import RequestTrace
 
 __all__ = ["run"]
@@ -22,8 +22,8 @@ __all__ = ["run"]
 class _Candidate:
     title: str
     plan: Plan
-    trace: RequestTrace
-    problem: str  # why it does not fit; empty where it does
+    trace: RequestTrace | None  # None where it does not fit
+    problem: str = ""  # why it does not fit
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,69 +62,65 @@ def _title(plan: Plan) -> str:
     return f"split at {', '.join(map(str, points))}" if points else f"{plan.partition.places[0]}-only"
 
 
-def _candidate(title: str, plan: Plan, model: Model, setting: Setting, request: dict[str, int]) -> _Candidate:
-    trace = deployment.predict(plan, setting.edge, setting.cloud, setting.link, model=model, **request)
+def _candidate(title: str, plan: Plan, model: Model, setting: Setting, request: Request) -> _Candidate:
     try:
-        fits(plan, model.profile, {EDGE: setting.edge, CLOUD: setting.cloud}, **request)
+        trace = deployment.predict(plan, setting.edge, setting.cloud, setting.link, model=model, **request)
     except DoesNotFitError as error:
-        return _Candidate(title, plan, trace, str(error))
-    return _Candidate(title, plan, trace, "")
+        return _Candidate(title, plan, None, str(error))
+    return _Candidate(title, plan, trace)
 
 
 def _chosen(found: list[_Candidate], plan: Plan | None) -> _Candidate:
-    """The plan that was asked for, or the fastest split that fits."""
+    """The plan that was asked for, or the fastest split."""
     if plan is not None:
         chosen = next(c for c in found if c.plan == plan)
     else:
         splits = [c for c in found if c.plan.partition.split_points]
-        chosen = min(splits, key=lambda c: (bool(c.problem), c.trace.total_s))
-    if chosen.problem:
+        chosen = min(splits, key=lambda c: c.trace.total_s if c.trace else math.inf)
+    if chosen.trace is None:
         raise DoesNotFitError(chosen.problem)
     return chosen
 
 
 def _print_text(
-    found: list[_Candidate], chosen: _Candidate, setting: Setting, request: dict[str, int], *, every: bool
+    found: list[_Candidate], chosen: _Candidate, setting: Setting, request: Request, *, every: bool
 ) -> None:
     print(chosen.plan if not every else chosen.plan.model)
     print(f"edge {setting.edge.title}, cloud {setting.cloud.title}, link {setting.link.title}")
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in request.items()), end="\n\n")
-    print(
-        _every_table(found)
-        if every
-        else trace_table([(c.title, c.trace) for c in [chosen, *(b for b in found[:2] if b is not chosen)]])
-    )
-    problems = [f"{c.title}: {c.problem}" for c in found if c.problem]
-    print("\n".join(["", *problems, _verdict(found, chosen)]))
+    beside = [chosen, *(c for c in found[:2] if c is not chosen)]
+    print(_every_table(found) if every else trace_table([(c.title, c.trace) for c in beside if c.trace]))
+    problems = [f"{c.title} cannot be: {c.problem}" for c in found if c.problem]
+    print("\n".join(["", *problems, *filter(None, [_verdict(found, chosen)])]))
 
 
 def _every_table(found: list[_Candidate]) -> str:
-    rows = [
-        [
-            c.title,
-            quantity(c.trace.ttft_s, "s"),
-            quantity(c.trace.tpot_s, "s"),
-            quantity(c.trace.total_s, "s"),
-            quantity(c.trace.bytes_up, "B"),
-            quantity(c.trace.bytes_down, "B"),
-            quantity(c.trace.memory_bytes.get(EDGE, 0), "B"),
-            quantity(c.trace.memory_bytes.get(CLOUD, 0), "B"),
-            "no" if c.problem else "yes",
-        ]
-        for c in [found[1], *found[2:], found[0]]  # from everything in the cloud to everything on the edge
-    ]
-    header = ["", "TTFT", "TPOT", "total", "up", "down", "edge memory", "cloud memory", "fits"]
-    return table(header, rows) + f"\nall {found[0].trace.label}"
+    ordered = [found[1], *found[2:], found[0]]  # from all of it in the cloud to all of it on the edge
+    header = ["", "TTFT", "TPOT", "total", "up", "down", "edge memory", "cloud memory"]
+    rows = [[c.title, *_cells(c.trace)] for c in ordered]
+    return table(header, rows) + "\nall of it modelled"
+
+
+def _cells(trace: RequestTrace | None) -> list[str]:
+    if trace is None:
+        return ["does not fit", *["–"] * 6]
+    seconds = [quantity(value, "s") for value in (trace.ttft_s, trace.tpot_s, trace.total_s)]
+    held = [trace.memory_bytes.get(place, 0) for place in (EDGE, CLOUD)]
+    return [*seconds, *(quantity(value, "B") for value in (trace.bytes_up, trace.bytes_down, *held))]
 
 
 def _verdict(found: list[_Candidate], chosen: _Candidate) -> str:
-    edge_only, cloud_only = (None if c.problem else c.trace for c in found[:2])
-    return str(verdict(chosen.trace, edge_only, cloud_only).text)
+    """What to make of a split; a baseline says nothing about itself."""
+    if chosen.trace is None or not chosen.plan.partition.split_points:
+        return ""
+    edge_only, cloud_only = (c.trace for c in found[:2])
+    return verdict(chosen.trace, edge_only, cloud_only).text
 
 
 def _to_json(found: list[_Candidate], chosen: _Candidate, setting: Setting) -> dict[str, object]:
     plans = {
-        c.title: {"plan": c.plan.to_dict(), "trace": c.trace.to_dict(), "problem": c.problem} for c in found
+        c.title: {"plan": c.plan.to_dict(), "trace": c.trace and c.trace.to_dict(), "problem": c.problem}
+        for c in found
     }
     return {
         "chosen": chosen.title,

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from workbench.records import Objective, TrialRecord
 from workbench.trace import Number, RequestTrace
 
-__all__ = ["print_json", "quantity", "table", "trace_table"]
+__all__ = ["print_json", "quantity", "records_table", "table", "trace_table"]
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -27,6 +28,8 @@ def quantity(value: float, unit: str) -> str:
         return _binary(value)
     if unit == "s":
         return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
+    if unit == "share":
+        return f"{value:.1%}"
     if unit in ("bit/s", "FLOP/s", "B/s", "parameters"):
         return _decimal(value, unit)
     return f"{value:.3g} {unit}".rstrip()
@@ -80,3 +83,18 @@ def _cell(number: Number | None) -> str:
 
 def _labels(name: str, columns: Sequence[tuple[str, dict[str, Number]]]) -> str:
     return "/".join(dict.fromkeys(numbers[name].label for _, numbers in columns if name in numbers))
+
+
+def records_table(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> str:
+    """Plans that a study tried, one row each, with what it asked for and where each number comes from."""
+    header = ["plan", *(f"{goal.name} ({goal.label})" for goal in goals), "trial"]
+    rows = [[r.title, *(_goal_cell(r, goal) for goal in goals), str(r.number)] for r in records]
+    return table(header, rows)
+
+
+def _goal_cell(record: TrialRecord, goal: Objective) -> str:
+    if goal.name not in record.values:
+        return "does not fit" if record.state == "infeasible" else record.state
+    value = quantity(record.values[goal.name], goal.unit)
+    interval = record.intervals.get(goal.name)
+    return value if interval is None else f"{value} [{', '.join(quantity(v, goal.unit) for v in interval)}]"

@@ -1,0 +1,150 @@
+"""``workbench serve`` in one process and ``workbench generate --cloud`` in another."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+WORKBENCH = (sys.executable, "-m", "workbench")
+PROMPT = "def read("
+TIMEOUT_S = 120
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def _serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    process = subprocess.Popen(
+        [*WORKBENCH, "serve", "--listen", "127.0.0.1:0", "--json", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _generate(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*WORKBENCH, "generate", "--prompt", PROMPT, "--max-new-tokens", "8", *options],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with _serving() as (_, ready):
+        yield ready
+
+
+def _at(ready: dict[str, str]) -> tuple[str, ...]:
+    return "--cloud", ready["address"], "--server-key", ready["server_key"]
+
+
+@pytest.mark.parametrize("where", [("--split", "3"), ("--split", "2,5"), ("--cloud-only",)])
+def test_the_text_is_the_unsplit_models(server: dict[str, str], where: tuple[str, ...]) -> None:
+    exact = ("--edge-bits", "32", "--cloud-bits", "32", "--wire", "fp32", "--json")
+    split = _generate(*where, *_at(server), *exact)
+    assert split.returncode == 0, split.stderr
+    whole = _generate("--edge-only", "--clock", "wall", *exact)
+    assert whole.returncode == 0, whole.stderr
+    trace, reference = json.loads(split.stdout), json.loads(whole.stdout)
+    assert trace["token_ids"] == reference["token_ids"]
+    assert trace["bytes_up"] > 0
+    assert trace["clock"] == "wall"
+
+
+def test_tokens_come_as_text_and_then_the_trace(server: dict[str, str]) -> None:
+    done = _generate("--split", "3", *_at(server))
+    assert done.returncode == 0, done.stderr
+    text, _, trace = done.stdout.partition("\n\n")
+    assert text
+    assert "ttft" in trace
+    assert "measured" in trace
+    assert "not shaped" in trace
+
+
+def test_a_wrong_key_is_refused(server: dict[str, str]) -> None:
+    with _serving() as (_, other):
+        wrong = _generate("--split", "3", "--cloud", server["address"], "--server-key", other["server_key"])
+    assert wrong.returncode == 4
+    assert wrong.stderr.startswith("error: ")
+    assert "Traceback" not in wrong.stderr
+
+
+def test_another_model_is_refused(server: dict[str, str]) -> None:
+    other = _generate("--split", "1", "--model", "tiny-draft", *_at(server))
+    assert other.returncode in (2, 4)
+    assert "fingerprint" in other.stderr
+
+
+def test_nobody_there_is_code_4() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    done = _generate("--split", "3", "--cloud", f"127.0.0.1:{port}", "--server-key", "0" * 40)
+    assert done.returncode in (2, 4)
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_port_in_use_is_told(server: dict[str, str]) -> None:
+    done = subprocess.run(
+        [*WORKBENCH, "serve", "--listen", server["address"]],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 2
+    assert server["address"].rpartition(":")[2] in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_server_cleanly(number: signal.Signals) -> None:
+    with _serving() as (process, _):
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in stderr
+
+
+def test_the_key_file_keeps_the_public_key(tmp_path: Path) -> None:
+    path = tmp_path / "server.key"
+    with _serving("--key-file", str(path)) as (_, first):
+        pass
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with _serving("--key-file", str(path)) as (_, second):
+        assert second["server_key"] == first["server_key"]
+    path.write_text("nonsense")
+    done = subprocess.run(
+        [*WORKBENCH, "serve", "--listen", "127.0.0.1:0", "--key-file", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 2
+    assert "holds no key pair" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["5555", "localhost", "127.0.0.1:http", "127.0.0.1:70000", ":5555"])
+def test_an_address_that_cannot_be_is_told(text: str) -> None:
+    done = subprocess.run(
+        [*WORKBENCH, "serve", "--listen", text], capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.returncode == 2
+    assert "HOST:PORT" in done.stderr
