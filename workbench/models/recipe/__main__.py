@@ -8,17 +8,18 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .architecture import DRAFT, MODELS, TINY, Architecture
 from .batches import encode_streams
 from .corpus import Corpus, held_out_prose, library_documents, training_corpus
-from .evaluate import bits_per_byte, exact_match, read_prose, read_tasks, write_lines
+from .evaluate import exact_match, read_prose, read_tasks, score_prose, write_lines
+from .record import training_record
 from .tasks import TASKS, held_out_examples, training_examples
-from .tokenizer import train_tokenizer
-from .train import Settings, save_model, train
+from .tokenizer import load_tokenizer, train_tokenizer
+from .train import Settings, plain_copy, save_model, train
 
-DEFAULT_STEPS = {TINY.name: 2400, DRAFT.name: 1500}
+DEFAULT_STEPS = {TINY.name: 3800, DRAFT.name: 2000}
 EXAMPLES_PER_TASK = 120
 
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workbench.models.recipe", description=__doc__)
-    parser.add_argument("command", nargs="?", default="train", choices=sorted(_COMMANDS))
+    parser.add_argument("command", nargs="?", default="all", choices=sorted(_COMMANDS))
     parser.add_argument("--model", default="all", choices=[*MODELS, "all"])
     parser.add_argument("--steps", type=int, help="training steps (default: per model)")
     parser.add_argument("--seed", type=int, default=0)
@@ -67,7 +68,7 @@ def _tokenizer(options: argparse.Namespace, corpus: Corpus) -> PreTrainedTokeniz
     """The draft model speaks with the tokenizer of `tiny`: made with it, kept by it."""
     folder = options.out / "models" / TINY.name
     if options.model == DRAFT.name:
-        return AutoTokenizer.from_pretrained(folder)
+        return load_tokenizer(folder)
     examples = training_examples(options.seed)
     texts = [document.text for document in (*corpus.prose, *corpus.code)]
     return train_tokenizer([*texts, *(next(examples).text for _ in range(5000))], TINY.vocabulary)
@@ -81,14 +82,15 @@ def _train_one(
 ) -> None:
     settings = Settings(options.steps or DEFAULT_STEPS[architecture.name], options.seed)
     streams = encode_streams(tokenizer, corpus, options.seed)
-    print(f"{architecture.name}: {len(streams.prose)} tokens of prose, {len(streams.code)} of code", flush=True)
+    print(f"{len(streams.prose)} tokens of prose, {len(streams.code)} of code", flush=True)
     model, cost = train(
         architecture, settings, streams, tokenizer,
         device=_device(options.device),
         checkpoint=options.checkpoints / f"{architecture.name}.pt",
         report=_Reporter(architecture, options, tokenizer),
     )  # fmt: skip
-    save_model(model, tokenizer, options.out / "models" / architecture.name)
+    record = training_record(architecture, settings, cost, corpus, streams)
+    save_model(model, tokenizer, record, options.out / "models" / architecture.name)
     print(f"{architecture.name}: {cost}", flush=True)
 
 
@@ -110,17 +112,28 @@ class _Reporter:
         self._tasks = read_tasks(options.out / "evaluation" / "tasks.jsonl")[::5]
 
     def __call__(self, model: LlamaForCausalLM, step: int) -> str:
-        plain = LlamaForCausalLM(model.config)
-        plain.load_state_dict(model.state_dict())
-        plain.to(model.device)
-        bits = bits_per_byte(plain, self._tokenizer, self._prose, self._exits)
+        plain = plain_copy(model)
+        scores = score_prose(plain, self._tokenizer, self._prose, self._exits)
         right = exact_match(plain, self._tokenizer, self._tasks, self._exits[-1])
-        shown = [*(f"{depth}: {value:.3f}" for depth, value in bits.items())]
+        shown = [*(f"{depth}: {score.bits_per_byte:.3f}" for depth, score in scores.items())]
         shown += [f"{task} {share:.0%}" for task, share in right.items()]
         return "bits per byte " + ", ".join(shown)
 
 
-_COMMANDS = {"evaluation": make_evaluation, "train": train_models}
+def make_card(options: argparse.Namespace) -> None:
+    """Measure the models in the data folder and write their cards."""
+    from .card import write_card
+
+    write_card(options.out)
+
+
+def make_all(options: argparse.Namespace) -> None:
+    """Train, then write the cards."""
+    train_models(options)
+    make_card(options)
+
+
+_COMMANDS = {"all": make_all, "card": make_card, "evaluation": make_evaluation, "train": train_models}
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ _GOLDEN_RATIO = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Mix:
-    """Rows of each kind in every batch of 16."""
+    """The share of prose and of code in all rows; the rest is tasks."""
 
-    prose: int = 8
-    code: int = 4
-    tasks: int = 4
+    prose: float = 0.35
+    code: float = 0.20
 
 
 @dataclass(frozen=True)
@@ -74,15 +73,19 @@ def make_batch(
 ) -> Batch:
     """The batch of `step`: `tokens // length` rows in the proportions of `mix`."""
     rows = tokens // length
-    total = mix.prose + mix.code + mix.tasks
-    prose, code = rows * mix.prose // total, rows * mix.code // total
+    prose, code = _row_numbers(step, rows * mix.prose), _row_numbers(step, rows * mix.code)
     parts = [
-        *(_stream_row(streams.prose, step * prose + row, length) for row in range(prose)),
-        *(_stream_row(streams.code, step * code + row, length) for row in range(code)),
-        *_task_rows(tokenizer, [seed, step], rows - prose - code, length),
+        *(_stream_row(streams.prose, row, length) for row in prose),
+        *(_stream_row(streams.code, row, length) for row in code),
+        *_task_rows(tokenizer, [seed, step], rows - len(prose) - len(code), length),
     ]
     inputs, labels = (np.stack(part).astype(np.int64) for part in zip(*parts, strict=True))
     return Batch(inputs, labels)
+
+
+def _row_numbers(step: int, rows_per_step: float) -> range:
+    """Whole rows whose number over many steps comes to `rows_per_step` per step."""
+    return range(int(step * rows_per_step), int((step + 1) * rows_per_step))
 
 
 def _stream_row(stream: np.ndarray, index: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,8 +101,8 @@ def _task_rows(
     if not rows:
         return
     rng = np.random.default_rng(seed)
-    # No example is shorter than eight tokens.
-    examples = list(islice(training_examples(int(rng.integers(2**63))), rows * length // 8))
+    # No example is shorter than seven tokens.
+    examples = list(islice(training_examples(int(rng.integers(2**63))), rows * length // 7 + rows))
     pieces = _example_pieces(tokenizer, examples, rng)
     for _ in range(rows):
         tokens, learnt = _filled(pieces, length + 1)

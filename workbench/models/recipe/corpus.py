@@ -131,7 +131,7 @@ def _imported(name: str) -> ModuleType | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
-    except Exception:  # a module of another platform may fail in any way when imported
+    except Exception:  # noqa: BLE001 - a module of another platform may fail in any way when imported
         return None
 
 
@@ -240,11 +240,12 @@ def _lines_hit(lines: Sequence[str], known: np.ndarray) -> np.ndarray:
 
 def _positions_of(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     """Where `hashes` holds a member of `known`, which is sorted."""
-    # A table over the upper 24 bits rules out nearly all before the exact search.
-    table = np.zeros(1 << 24, dtype=bool)
-    table[known >> np.uint64(40)] = True
-    likely = np.flatnonzero(table[hashes >> np.uint64(40)])
-    return likely[np.isin(hashes[likely], known)]
+    # A table over the upper 20 bits rules out nearly all before the exact search.
+    table = np.zeros(1 << 20, dtype=bool)
+    table[known >> np.uint64(44)] = True
+    likely = np.flatnonzero(table[hashes >> np.uint64(44)])
+    nearest = np.searchsorted(known, hashes[likely])
+    return likely[known[np.minimum(nearest, len(known) - 1)] == hashes[likely]]
 
 
 def _known_windows(texts: Iterable[bytes]) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 import lzma
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,10 +15,29 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .architecture import exit_logits
+from .batches import IGNORED
 from .corpus import Document
 from .tasks import Example
 
-__all__ = ["bits_per_byte", "exact_match", "read_prose", "read_tasks", "write_lines", "xz_bits_per_byte"]
+__all__ = [
+    "ProseScore",
+    "exact_match",
+    "read_prose",
+    "read_tasks",
+    "score_prose",
+    "write_lines",
+    "xz_bits_per_byte",
+]
+
+
+@dataclass(frozen=True)
+class ProseScore:
+    """How one exit of a model does on held-out prose."""
+
+    bits_per_byte: float
+    """Bits for all tokens over UTF-8 bytes of all documents."""
+    agreement: float
+    """Share of places where this exit and the deepest one think the same token likeliest."""
 
 
 def read_prose(path: Path) -> list[Document]:
@@ -45,7 +65,7 @@ def xz_bits_per_byte(documents: Sequence[Document]) -> float:
 
 
 @torch.inference_mode()
-def bits_per_byte(
+def score_prose(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     documents: Sequence[Document],
@@ -53,20 +73,24 @@ def bits_per_byte(
     *,
     window: int = 512,
     batch: int = 8,
-) -> dict[int, float]:
-    """Bits per UTF-8 byte at each exit: every token scored once, with at least `window / 2` before it.
+) -> dict[int, ProseScore]:
+    """Each exit's score: every token counts once, with at least `window / 2` tokens before it.
 
-    Documents start after the end token, their first half window has what is there. The sum of all
-    tokens' bits over the sum of all documents' bytes.
+    Documents start after the end token; their first half window has what is there.
     """
-    nats = dict.fromkeys(exits, 0.0)
+    nats, agreed, places = dict.fromkeys(exits, 0.0), dict.fromkeys(exits, 0), 0
     for inputs, labels in _scoring_batches(tokenizer, documents, window, batch):
-        inputs, labels = inputs.to(model.device), labels.to(model.device)
-        for depth, logits in exit_logits(model, inputs, exits).items():
-            flat = logits.flatten(0, 1).float()
-            nats[depth] += cross_entropy(flat, labels.flatten(), reduction="sum").item()
+        scored = labels.flatten() != IGNORED
+        wanted = labels.flatten()[scored].to(model.device)
+        found = exit_logits(model, inputs.to(model.device), exits)
+        flat = {depth: logits.flatten(0, 1)[scored].float() for depth, logits in found.items()}
+        last = flat[max(exits)].argmax(-1)
+        places += len(wanted)
+        for depth, logits in flat.items():
+            nats[depth] += cross_entropy(logits, wanted, reduction="sum").item()
+            agreed[depth] += int((logits.argmax(-1) == last).sum())
     size = sum(len(document.text.encode()) for document in documents)
-    return {depth: value / math.log(2) / size for depth, value in nats.items()}
+    return {d: ProseScore(nats[d] / math.log(2) / size, agreed[d] / places) for d in exits}
 
 
 def _scoring_batches(
@@ -81,18 +105,18 @@ def _scoring_batches(
 def _scored_rows(
     tokenizer: PreTrainedTokenizerFast, text: str, window: int
 ) -> Iterator[list[tuple[int, int]]]:
-    """Rows of (token, label): a label of -100 where an earlier row has scored the token."""
+    """Rows of (token, label): the label is IGNORED where an earlier row has scored the token."""
     ids = [tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
     for start in range(0, max(1, len(ids) - window // 2 - 1), window // 2):
         pairs = list(zip(ids[start : start + window], ids[start + 1 : start + window + 1], strict=False))
         seen = window // 2 if start else 0
-        yield [(token, -100 if i < seen else label) for i, (token, label) in enumerate(pairs)]
+        yield [(token, IGNORED if i < seen else label) for i, (token, label) in enumerate(pairs)]
 
 
 def _padded(rows: Sequence[Sequence[tuple[int, int]]], pad: int) -> tuple[Tensor, Tensor]:
     """Padded on the right, where causal attention never looks."""
     width = max(len(row) for row in rows)
-    full = [list(row) + [(pad, -100)] * (width - len(row)) for row in rows]
+    full = [list(row) + [(pad, IGNORED)] * (width - len(row)) for row in rows]
     both = torch.tensor(full)
     return both[..., 0], both[..., 1]
 
@@ -117,7 +141,7 @@ def exact_match(
         rows = [_answer_row(tokenizer, example) for example in part]
         inputs, labels = (item.to(model.device) for item in _padded(rows, tokenizer.pad_token_id))
         guessed = exit_logits(model, inputs, (depth,))[depth].argmax(-1)
-        hits = ((guessed == labels) | (labels == -100)).all(-1)
+        hits = ((guessed == labels) | (labels == IGNORED)).all(-1)
         for example, hit in zip(part, hits.tolist(), strict=True):
             right.setdefault(example.task, []).append(hit)
     return {task: sum(hits) / len(hits) for task, hits in right.items()}
@@ -127,4 +151,4 @@ def _answer_row(tokenizer: PreTrainedTokenizerFast, example: Example) -> list[tu
     prompt = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
     answer = tokenizer(f" {example.answer}\n", add_special_tokens=False)["input_ids"]
     ids = prompt + answer
-    return [(ids[i], ids[i + 1] if i + 1 >= len(prompt) else -100) for i in range(len(ids) - 1)]
+    return [(ids[i], ids[i + 1] if i + 1 >= len(prompt) else IGNORED) for i in range(len(ids) - 1)]

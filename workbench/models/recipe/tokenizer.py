@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["END", "PAD", "train_tokenizer"]
+__all__ = ["END", "PAD", "load_tokenizer", "train_tokenizer"]
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -18,7 +19,7 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE of `vocabulary` tokens, `<|endoftext|>` (0) and `<|pad|>` (1) included.
 
-    Any bytes survive encoding and decoding. Nothing is added at the start or the end of a text.
+    Any text survives encoding and decoding. Nothing is added at its start or its end.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -32,6 +33,15 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    return _wrapped(tokenizer, max_length)
+
+
+def load_tokenizer(folder: Path, max_length: int = 1024) -> PreTrainedTokenizerFast:
+    """The tokenizer of a shipped model, free of the traces that loading through Auto classes leaves."""
+    return _wrapped(Tokenizer.from_file(str(folder / "tokenizer.json")), max_length)
+
+
+def _wrapped(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,

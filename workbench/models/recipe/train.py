@@ -12,8 +12,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from .architecture import Architecture, build_model, training_loss
 from .batches import Mix, TokenStreams, make_batch
 
-__all__ = ["Cost", "Settings", "save_model", "train"]
+__all__ = ["Cost", "Settings", "plain_copy", "save_model", "train"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Settings:
 
     steps: int
     seed: int = 0
-    tokens_per_step: int = 8192
+    tokens_per_step: int = 4096
     length: int = 512
     """Tokens per row; twice as many in the last 15 % of the steps."""
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     weight_decay: float = 0.05
-    mix: Mix = Mix(prose=7, code=5, tasks=4)
+    mix: Mix = field(default_factory=Mix)
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ def train(
     checkpoint: Path,
     every: int = 200,
     report: Callable[[LlamaForCausalLM, int], str] | None = None,
+    compiled: bool | None = None,
 ) -> tuple[LlamaForCausalLM, Cost]:
     """A trained model, continued from `checkpoint` if one of the same settings is there.
 
     Every `every` steps the checkpoint is replaced and what `report` says is printed. Stopping at any
-    time loses at most the steps since.
+    time loses at most the steps since. `compiled` blocks train about 15 % faster; None compiles them where
+    there is a C++ compiler.
     """
-    run = _start(architecture, settings, device)
+    run = _start(architecture, settings, device, compiled)
     _resume(run, architecture, settings, checkpoint)
     before, started = run.cost, (time.perf_counter(), _cpu_seconds())
     for step in range(run.step, settings.steps):
@@ -90,9 +92,11 @@ def train(
     return run.model, run.cost
 
 
-def _start(architecture: Architecture, settings: Settings, device: torch.device) -> _Run:
+def _start(
+    architecture: Architecture, settings: Settings, device: torch.device, compiled: bool | None
+) -> _Run:
     model = build_model(architecture, settings.seed).to(device)
-    if shutil.which("c++") or shutil.which("g++"):
+    if _has_compiler() if compiled is None else compiled:
         for block in model.model.layers:
             block.compile(dynamic=False)
         model.model.norm.compile(dynamic=False)
@@ -102,6 +106,10 @@ def _start(architecture: Architecture, settings: Settings, device: torch.device)
     muon = Muon(matrices, lr=settings.matrix_rate, weight_decay=settings.weight_decay)
     adam = AdamW(others, lr=settings.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
     return _Run(model, (muon, adam))
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
 
 
 def _train_step(
@@ -195,15 +203,27 @@ def _resume(run: _Run, architecture: Architecture, settings: Settings, path: Pat
     run.step, run.cost = state["step"], Cost(**state["cost"])
 
 
-def save_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Model (bfloat16 safetensors) and tokenizer in `folder`; each file appears whole or not at all."""
+def save_model(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, record: Mapping[str, Any], folder: Path
+) -> None:
+    """Model (bfloat16 safetensors), tokenizer and `record` (as `training.json`) in `folder`.
+
+    Each file appears whole or not at all.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    plain = LlamaForCausalLM(model.config).to(torch.bfloat16)
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(partial)
+    plain_copy(model).to(torch.bfloat16).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    (partial / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(partial.iterdir()):
+        file.chmod(0o644)
         file.replace(folder / file.name)
     partial.rmdir()
+
+
+def plain_copy(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """The same model where it is, with no compiled parts: for other shapes than training's."""
+    copy = LlamaForCausalLM(model.config)
+    copy.load_state_dict(model.state_dict())
+    return copy.to(model.device).eval()
