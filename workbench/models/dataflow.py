@@ -297,7 +297,7 @@ class _Tracer(TorchDispatchMode):
             return tensor
         with _disable_current_modes():
             copy = tensor.clone()
-        self.marks[id(copy)] = Mark(cross=mark.cross & ~low, ids=mark.ids, deep=True)
+        self._keep(copy, Mark(cross=mark.cross & ~low, ids=mark.ids, deep=True))
         return copy
 
     def _newly_written(self) -> tuple[int, ...]:
