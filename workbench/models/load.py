@@ -1,0 +1,220 @@
+"""Models by name: a cheap handle first, and real tensors for the stages that are asked for."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.initialization import meta_device_safe_creation_ops
+from transformers.utils import logging as transformers_logging
+
+from workbench.errors import CheckpointError, TokenizerError, UnsupportedArchitectureError
+from workbench.models.checkpoint import Checkpoint, open_checkpoint
+from workbench.models.fill import WeightPlan, fill
+from workbench.models.profile import config_key, read_profile
+from workbench.models.slice import StageModel, slice_model
+from workbench.models.source import Source, find_source
+from workbench.plan import Stage
+from workbench.profiles import ModelProfile
+
+__all__ = ["Model", "build_empty", "load_model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that can be run: its configuration, and where the rest is. Holds no weights.
+
+    Safe to share between threads; everything but the name is read when first asked for.
+    """
+
+    name: str
+    files: Source
+    config: PreTrainedConfig = field(repr=False, compare=False)
+
+    @property
+    def source(self) -> Path:
+        """The folder with the model's files (of a hub model: the part that was fetched)."""
+        return self.files.folder
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The stored tensors, not read yet. Raises CheckpointError where there are none."""
+        return open_checkpoint(self.files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits that equal models, and no others, share: configuration and weights.
+
+        Raises:
+            CheckpointError: the weights are missing or damaged.
+        """
+        return self.checkpoint.fingerprint([config_key(self.config)])
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's own tokenizer.
+
+        Raises:
+            TokenizerError: it is missing, damaged or another model's.
+        """
+        return _read_tokenizer(self.files, self.config)
+
+    @cached_property
+    def profile(self) -> ModelProfile:
+        """The model as numbers, from its configuration alone.
+
+        Raises:
+            UnsupportedArchitectureError: its blocks cannot be found.
+        """
+        return read_profile(build_empty(self.config), self.name)
+
+    @property
+    def n_blocks(self) -> int:
+        return self.profile.n_blocks
+
+    def load_stage(
+        self, stage: Stage, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> StageModel:
+        """A stage, ready to run. Reads only the tensors that it owns; memory peaks at their size plus one.
+
+        Args:
+            dtype: what it computes in; None takes float32 for a stage of 32 bits, else bfloat16. Weights of
+                8 and 4 bits are packed as they come in.
+
+        Raises:
+            PlanError: the stage is not one of this model's.
+            CheckpointError: the weights are missing, incomplete or damaged.
+            UnsupportedArchitectureError: the model cannot be split there truthfully.
+        """
+        dtype = dtype or (torch.float32 if stage.bits == 32 else torch.bfloat16)
+        empty = build_empty(self.config, dtype)
+        plan = WeightPlan.of(empty, dtype, self.checkpoint)
+        part = slice_model(empty, stage)
+        fill(part.module, plan, self.checkpoint, device)
+        return part
+
+    def load_full(
+        self, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> PreTrainedModel:
+        """The unsplit model as transformers itself loads it: what every split is compared with.
+
+        Raises:
+            CheckpointError: the weights are missing, incomplete or damaged.
+        """
+        self.checkpoint.check()
+        with _no_progress_bars():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                self.source,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        if report["missing_keys"]:
+            some = ", ".join(sorted(report["missing_keys"])[:3])
+            raise CheckpointError(f"{self.source} lacks {len(report['missing_keys'])} tensors, such as {some}")
+        full: PreTrainedModel = model.to(device).eval()
+        return full
+
+
+def load_model(
+    name: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False
+) -> Model:
+    """A model by shipped name, folder or Hugging Face id. Code that a model brings along is never run.
+
+    Args:
+        revision: branch, tag or commit of a hub model.
+        local_files_only: never ask the network.
+
+    Raises:
+        ModelNotFoundError: it is none of these; says what was looked for, where, and how to get it.
+        UnsupportedArchitectureError: it is no causal language model of the installed transformers, or its weights
+            are already quantized.
+        CheckpointError: its config.json is damaged.
+    """
+    files = find_source(name, revision=revision, local_files_only=local_files_only)
+    return Model(files.name, files, _read_config(files))
+
+
+def build_empty(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """The architecture on the meta device: every module and shape, no memory.
+
+    Raises:
+        UnsupportedArchitectureError: transformers cannot build it here.
+    """
+    try:
+        with torch.device("meta"), meta_device_safe_creation_ops():
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config), dtype=dtype, trust_remote_code=False
+            )
+    except (ImportError, ValueError, NotImplementedError) as error:
+        raise UnsupportedArchitectureError(f"{config.model_type} cannot be built here: {error}") from error
+    empty: PreTrainedModel = model.eval()
+    return empty
+
+
+def _read_config(files: Source) -> PreTrainedConfig:
+    path = files.folder / "config.json"
+    try:
+        config = AutoConfig.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} is no configuration: {error}") from error
+    except (ValueError, KeyError) as error:
+        raise UnsupportedArchitectureError(
+            f"model {files.name!r} is of a kind that the installed transformers does not know, and code that "
+            f"models bring along is never run: {error}"
+        ) from error
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise UnsupportedArchitectureError(
+            f"model {files.name!r} ({config.model_type}) is no causal language model: choose one that generates "
+            "text from left to right"
+        )
+    if getattr(config, "quantization_config", None):
+        raise UnsupportedArchitectureError(
+            f"model {files.name!r} has weights that are already quantized: choose the original, unquantized model; "
+            "a plan says how many bits each stage's weights take"
+        )
+    return config
+
+
+def _read_tokenizer(files: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # damaged files fail in many ways, some of them the Rust library's own
+        raise TokenizerError(
+            f"model {files.name!r} has no usable tokenizer in {files.folder}: {error}. Copy tokenizer.json and "
+            "tokenizer_config.json of the same model there"
+        ) from error
+    known, rows = len(tokenizer), config.get_text_config().vocab_size
+    if known > rows or 2 * known < rows:
+        raise TokenizerError(
+            f"the tokenizer in {files.folder} knows {known:,} tokens where model {files.name!r} has {rows:,}: it "
+            "belongs to another model; copy the files of this model's own tokenizer there"
+        )
+    return tokenizer
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    was_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            transformers_logging.enable_progress_bar()

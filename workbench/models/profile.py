@@ -1,0 +1,138 @@
+"""A model as numbers, read from its configuration alone: a model of 70 B parameters costs no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import DynamicCache
+
+from workbench.models.anatomy import Anatomy, find_anatomy
+from workbench.models.meta_ops import run_on_meta
+from workbench.profiles import ModelProfile
+from workbench.quantization.weights import is_packable
+
+__all__ = ["config_key", "read_profile"]
+
+_N_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_N_ACTIVE = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_top_k", "moe_k", "num_experts_per_token")
+_N_POSITIONS = ("max_position_embeddings", "max_seq_len", "seq_length", "max_sequence_length", "context_length")
+_UNBOUNDED = 1 << 20  # for architectures without a limit, such as state-space models
+_PROBE_TOKENS = 2
+
+
+def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
+    """Count a model's parameters, cache and boundary activations. ``model`` may be on the meta device.
+
+    Raises:
+        UnsupportedArchitectureError: its blocks cannot be found.
+    """
+    anatomy = find_anatomy(model)
+    config: Any = model.config.get_text_config()
+    blocks: list[nn.Module] = list(model.get_submodule(anatomy.blocks))  # type: ignore[arg-type]
+    kv = _kv_elements(model, anatomy)
+    parameters = {n: p.numel() for n, p in model.named_parameters(remove_duplicate=False)}
+    share = _active_share(config)
+    return ModelProfile(
+        name=name,
+        architecture=anatomy.architecture,
+        n_blocks=anatomy.n_blocks,
+        hidden=config.hidden_size,
+        vocab=config.vocab_size,
+        max_positions=_first(config, _N_POSITIONS, _UNBOUNDED),
+        boundary_elements=anatomy.boundary_elements,
+        block_params=tuple(sum(p.numel() for p in b.parameters()) for b in blocks),
+        block_active_params=tuple(_active(b, config, share) for b in blocks),
+        block_quantizable=tuple(_quantizable(b) for b in blocks),
+        kv_elements=kv,
+        attention_width=tuple(_attention_width(config, b) if n else 0 for n, b in zip(kv, blocks, strict=True)),
+        window=_windows(model.config, anatomy),
+        embedding_params=_outside(anatomy.embeddings, parameters, anatomy),
+        head_params=_outside(anatomy.head, parameters, anatomy),
+        tied=bool(model.all_tied_weights_keys),
+        config_key=config_key(model.config),
+    )
+
+
+def config_key(config: PreTrainedConfig) -> str:
+    """16 hex digits that equal configurations, and no others, share; where a model is kept does not matter."""
+    about_the_copy = {"_name_or_path", "transformers_version", "dtype"}
+    content = {k: v for k, v in config.to_diff_dict().items() if k not in about_the_copy}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _first(config: Any, names: Iterable[str], otherwise: int) -> int:
+    found = (getattr(config, name, None) for name in names)
+    return next((value for value in found if isinstance(value, int) and value > 0), otherwise)
+
+
+def _outside(names: Iterable[str], sizes: dict[str, int], anatomy: Anatomy) -> int:
+    """Parameters outside the blocks; each of two tied names counts, for the side that owns only one of them."""
+    return sum(sizes[n] for n in names if n in sizes and anatomy.block_of(n) is None)
+
+
+def _quantizable(block: nn.Module) -> int:
+    linear = [m for m in block.modules() if is_packable(m)]
+    return sum(m.weight.numel() for m in linear)  # type: ignore[union-attr, operator, misc]
+
+
+def _active_share(config: Any) -> float:
+    """Of a mixture's experts, the share that one token uses."""
+    experts = _first(config, _N_EXPERTS, 1)
+    return min(1.0, _first(config, _N_ACTIVE, experts) / experts)
+
+
+def _active(block: nn.Module, config: Any, share: float) -> int:
+    n_experts = _first(config, _N_EXPERTS, 1)
+    return sum(
+        round(p.numel() * share) if "experts" in n.split(".") and _per_expert(n, p.shape, n_experts) else p.numel()
+        for n, p in block.named_parameters()
+    )
+
+
+def _per_expert(name: str, shape: torch.Size, n_experts: int) -> bool:
+    """One of ``experts.7.…``, or a tensor that stacks all experts."""
+    return any(part.isdigit() for part in name.split(".")) or shape[0] == n_experts
+
+
+def _attention_width(config: Any, block: nn.Module) -> int:
+    heads = config.num_attention_heads
+    nominal = getattr(config, "head_dim", None) or config.hidden_size // heads
+    sizes = (getattr(m, "qk_head_dim", None) or getattr(m, "head_dim", None) for m in block.modules())
+    return int(heads * next((s for s in sizes if isinstance(s, int)), nominal))
+
+
+def _windows(config: PreTrainedConfig, anatomy: Anatomy) -> tuple[int | None, ...]:
+    """Per block, the window of the cache layer that it writes."""
+    layers = DynamicCache(config=config).layers
+    windows = [getattr(layer, "sliding_window", None) for layer in layers]
+    written = anatomy.flow.cache_layers
+    return tuple(next((windows[i] for i in own if i < len(windows)), None) for own in written)
+
+
+class _OnMeta(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run_on_meta(func, args, kwargs or {})
+
+
+def _kv_elements(model: PreTrainedModel, anatomy: Anatomy) -> tuple[int, ...]:
+    """Keys and values that each block caches per token, as its own forward writes them."""
+    if anatomy.cache_argument not in ("past_key_values", "cache_params"):
+        return (0,) * anatomy.n_blocks
+    cache = DynamicCache(config=model.config)
+    ids = torch.zeros((1, _PROBE_TOKENS), dtype=torch.long, device="meta")
+    with torch.no_grad(), _OnMeta():
+        model(input_ids=ids, use_cache=True, **{anatomy.cache_argument: cache})
+    return tuple(sum(_layer_elements(cache.layers[i]) for i in own) for own in anatomy.flow.cache_layers)
+
+
+def _layer_elements(layer: Any) -> int:
+    tensors = [t for t in (getattr(layer, "keys", None), getattr(layer, "values", None)) if t is not None]
+    return sum(math.prod(t.shape) for t in tensors) // _PROBE_TOKENS
