@@ -1,0 +1,7 @@
+"""Accuracy: what a plan's real stages and codec do to text and tasks, whatever device and link carry them."""
+
+from workbench.evaluation.evaluate import evaluate
+from workbench.evaluation.suite import SUITES, Example, Suite, suite_named
+from workbench.records import Accuracy, Share
+
+__all__ = ["SUITES", "Accuracy", "Example", "Share", "Suite", "evaluate", "suite_named"]
