@@ -43,7 +43,8 @@ def evaluate(
     """Run a plan's stages and codec over a suite, in this process.
 
     Which device the plan puts a stage on, and what link is between them, changes no number: results are
-    kept in the cache folder under this version, the weights, the stages' blocks and bits, the codec and the suite.
+    kept in the cache folder under this version, the weights, the stages' blocks and bits, the codec and the
+    suite.
 
     Args:
         suite: ``"quick"``, ``"full"`` or one of your own.

@@ -64,10 +64,11 @@ def _text_ids(tokenizer: PreTrainedTokenizerBase, text: str, prefix: Sequence[in
 
 def _windows(ids: Sequence[int], window: int) -> Iterator[Row]:
     """Every token scored once, with at least half a window before it where the text has that much."""
-    half = window // 2
-    for start in range(0, max(1, len(ids) - half - 1), half):
+    step = window // 2
+    overlap = window - step
+    for start in range(0, max(1, len(ids) - 1 - overlap), step):
         tokens, labels = ids[start : start + window], ids[start + 1 : start + window + 1]
-        seen = half if start else 0
+        seen = overlap if start else 0
         scored = [UNSCORED if i < seen else label for i, label in enumerate(labels)]
         yield Row(tuple(tokens[: len(scored)]), tuple(scored))
 
