@@ -76,9 +76,12 @@ class Kernel:
     block_overhead_s: float
     bandwidth_bytes_per_s: float
     flops: float
+    cache_bandwidth_bytes_per_s: float = 0.0  # reading keys and values; 0 where it is that of the weights
 
     def __post_init__(self) -> None:
         positive = {"bandwidth_bytes_per_s": self.bandwidth_bytes_per_s, "flops": self.flops}
+        if self.cache_bandwidth_bytes_per_s:
+            positive["cache_bandwidth_bytes_per_s"] = self.cache_bandwidth_bytes_per_s
         _check("kernel", positive, {"block_overhead_s": self.block_overhead_s})
 
 
@@ -103,6 +106,7 @@ class DeviceProfile:
     bandwidth_efficiency: float = 1.0  # share of the bandwidth that decoding reaches
     flops_efficiency: float = 1.0  # share of the peak that prefill reaches
     forward_overhead_s: float = 0.0  # fixed cost of one forward pass of a stage, besides its blocks
+    head_overhead_s: float = 0.0  # of the final norm and head, besides reading the head's weights
     message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
     sample_s: float = 0.0  # choosing one token from logits
     kernels: Mapping[int, Kernel] = field(default_factory=dict)  # by weight bits, where measured one by one
@@ -123,6 +127,7 @@ class DeviceProfile:
             "active_w": self.active_w,
             "radio_j_per_byte": self.radio_j_per_byte,
             "forward_overhead_s": self.forward_overhead_s,
+            "head_overhead_s": self.head_overhead_s,
             "message_overhead_s": self.message_overhead_s,
             "sample_s": self.sample_s,
         }

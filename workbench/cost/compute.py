@@ -29,6 +29,7 @@ class StageCost:
 
     fixed_s: float  # overheads of one forward pass
     bandwidth_bytes_per_s: float
+    cache_bandwidth_bytes_per_s: float
     flops: float
     dense_bytes: float  # weights that every pass reads whole
     expert_bytes: float  # weights of blocks that hold more than a token uses …
@@ -53,8 +54,11 @@ class StageCost:
         head = head_elements(model) if stage.head else 0
         head_kernel = device.kernel(activation_bits(stage.bits))
         return cls(
-            fixed_s=device.forward_overhead_s + stage.n_blocks * kernel.block_overhead_s,
+            fixed_s=device.forward_overhead_s
+            + stage.n_blocks * kernel.block_overhead_s
+            + (device.head_overhead_s if head else 0.0),
             bandwidth_bytes_per_s=kernel.bandwidth_bytes_per_s,
+            cache_bandwidth_bytes_per_s=kernel.cache_bandwidth_bytes_per_s or kernel.bandwidth_bytes_per_s,
             flops=kernel.flops,
             dense_bytes=sum(held[b] for b in blocks if b not in used),
             expert_bytes=sum(held[b] for b in experts),
@@ -74,15 +78,16 @@ class StageCost:
             context: tokens per sequence that the cache already holds.
             batch: sequences.
         """
-        moved = self._bytes(tokens, context, batch) / self.bandwidth_bytes_per_s
+        moved = self._moving_s(tokens, context, batch)
         done = self._operations(tokens, context, batch) / self.flops
         head = max(self.head_s_fixed, self.head_s_per_token * batch)
         return self.fixed_s + max(moved, done) + head
 
-    def _bytes(self, tokens: int, context: int, batch: int) -> float:
+    def _moving_s(self, tokens: int, context: int, batch: int) -> float:
         experts = min(self.expert_bytes, self.expert_active_bytes * tokens * batch)
-        cache = sum(n * _clip(context + tokens, window) for window, n in self.kv_bytes)
-        return self.dense_bytes + experts + cache * batch
+        cache = batch * sum(n * _clip(context + tokens, window) for window, n in self.kv_bytes)
+        weights_s = (self.dense_bytes + experts) / self.bandwidth_bytes_per_s
+        return weights_s + cache / self.cache_bandwidth_bytes_per_s
 
     def _operations(self, tokens: int, context: int, batch: int) -> float:
         # two operations per weight; attention: two products of width x positions, two operations each

@@ -1,0 +1,155 @@
+"""From seconds of forward passes to the numbers of a device profile. Pure Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workbench.profiles import DeviceProfile, Kernel, ModelProfile, Source
+
+__all__ = ["HostTimes", "WidthTimes", "fit_kernel", "forward_overhead", "host_profile"]
+
+_MEMORY_SHARE = 0.8  # of the machine's memory that a model may use
+_CORE_W, _IDLE_W = 10.0, 2.0  # per core; nothing here reads a power meter
+_BYTES_SHARE = 0.8  # at most this much of a block's time is put down to moving its weights
+
+
+@dataclass(frozen=True)
+class WidthTimes:
+    """Seconds with one weight width. The longer stage has all blocks, the shorter one some of them."""
+
+    blocks: tuple[int, int]  # of the shorter and the longer stage
+    decode_s: tuple[float, float]  # one token, one pass after the other, few tokens in the cache
+    after_wait_s: tuple[float, float]  # one token, after a pause as a round trip makes it
+    contexts: tuple[int, int]  # tokens in the cache there, and in a full one
+    full_cache_s: float  # one token of the longer stage with the full cache
+    prefill: tuple[tuple[int, float], ...]  # tokens and seconds of the longer stage, without a past
+    block_bytes: float  # as the weights of one block lie in memory, on average
+
+
+@dataclass(frozen=True)
+class HostTimes:
+    """All that is measured on a host with one model."""
+
+    model: str
+    threads: int
+    widths: Mapping[int, WidthTimes]
+    bandwidth_bytes_per_s: float  # reading a matrix that no cache holds
+    head_s: float  # one token of a stage that has the head and no block, at 16 bits or else the widest
+    message_s: float  # one message from process to process, packed and unpacked
+    sample_s: float  # logits to token to text
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> HostTimes:
+        """Read JSON's form of it."""
+        widths = {int(bits): _width(value) for bits, value in data["widths"].items()}
+        return cls(**{**data, "widths": widths})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "widths": {str(b): asdict(w) for b, w in self.widths.items()}}
+
+
+def fit_kernel(model: ModelProfile, bits: int, times: WidthTimes, bandwidth_bytes_per_s: float) -> Kernel:
+    """Overhead, bandwidth and operations per second that give the measured times back.
+
+    One token tells overhead and bandwidth only together: the bandwidth that a large matrix reaches divides
+    them. Operations per second are fitted to the prefills, by least squares of the relative error.
+    """
+    cache_bps = _cache_bandwidth(model, times, bits)
+    cache_s = (times.contexts[0] + 1) * _cache_bytes(model, bits) / model.n_blocks / cache_bps
+    block_s = max(_block_s(times) - cache_s, 1e-9)
+    moving_s = min(times.block_bytes / bandwidth_bytes_per_s, _BYTES_SHARE * block_s)
+    overhead_s = block_s - moving_s
+    fixed_s = forward_overhead(times) + times.blocks[1] * overhead_s
+    done = [(times.blocks[1] * _operations(model, n), seconds) for n, seconds in times.prefill]
+    above = sum(ops * max(0.0, seconds - fixed_s) / seconds**2 for ops, seconds in done)
+    below = sum((ops / seconds) ** 2 for ops, seconds in done)
+    slowness = above / below if above > 0 else _operations(model, 1) / max(moving_s, 1e-9) / 1e18
+    return Kernel(overhead_s, times.block_bytes / moving_s, 1.0 / slowness, cache_bps)
+
+
+def forward_overhead(times: WidthTimes) -> float:
+    """What a pass of no block at all would take."""
+    return max(0.0, times.decode_s[0] - times.blocks[0] * _block_s(times))
+
+
+def host_profile(
+    model: ModelProfile, times: HostTimes, processor: str, memory_bytes: int, cores: int
+) -> DeviceProfile:
+    """The device profile of a measured host."""
+    kernels = {b: fit_kernel(model, b, w, times.bandwidth_bytes_per_s) for b, w in times.widths.items()}
+    usual = 16 if 16 in kernels else max(kernels)
+    first, forward_s = kernels[usual], forward_overhead(times.widths[usual])
+    waiting_s = sum(_after_wait(w) for w in times.widths.values()) / len(times.widths)
+    measured = Source(
+        f"medians over stages of {times.model!r}, {times.threads} thread(s), on {processor}", "measured"
+    )
+    guessed = Source(
+        f"{_IDLE_W:g} W per idle and {_CORE_W:g} W per busy core: nothing is measured", "modelled"
+    )
+    names = ("flops", "kernels", "bandwidth_bytes_per_s", "block_overhead_s", "forward_overhead_s")
+    more = ("head_overhead_s", "message_overhead_s", "sample_s")
+    return DeviceProfile(
+        name="host",
+        title=f"this host: {processor}, {cores} cores",
+        kind="host",
+        flops={16: first.flops, **{bits: kernel.flops for bits, kernel in kernels.items()}},
+        memory_bytes=int(memory_bytes * _MEMORY_SHARE),
+        bandwidth_bytes_per_s=times.bandwidth_bytes_per_s,
+        block_overhead_s=first.block_overhead_s,
+        idle_w=_IDLE_W * cores,
+        active_w=_IDLE_W * cores + (_CORE_W - _IDLE_W) * times.threads,
+        forward_overhead_s=forward_s,
+        head_overhead_s=max(0.0, times.head_s - forward_s - _head_reading_s(model, usual, first)),
+        # Each message is sent by one side and received by the other, whose pass then comes after a wait.
+        message_overhead_s=(times.message_s + waiting_s) / 2,
+        sample_s=times.sample_s,
+        kernels=kernels,
+        sources={
+            **dict.fromkeys((*names, *more), measured),
+            "memory_bytes": Source(f"{_MEMORY_SHARE:.0%} of this machine's memory", "modelled"),
+            "idle_w": guessed,
+            "active_w": guessed,
+        },
+    )
+
+
+def _block_s(times: WidthTimes) -> float:
+    few, many = times.blocks
+    return max(times.decode_s[1] - times.decode_s[0], 1e-9) / (many - few)
+
+
+def _head_reading_s(model: ModelProfile, bits: int, kernel: Kernel) -> float:
+    head = model.head_params or model.vocab * model.hidden
+    return head * (4 if bits == 32 else 2) / kernel.bandwidth_bytes_per_s
+
+
+def _cache_bytes(model: ModelProfile, bits: int) -> float:
+    return sum(model.kv_elements) * (4 if bits == 32 else 2)
+
+
+def _cache_bandwidth(model: ModelProfile, times: WidthTimes, bits: int) -> float:
+    """From what a step takes longer with a full cache; 1 % of a step, where that drowns in the noise."""
+    longer_s = max(times.full_cache_s - times.decode_s[1], 0.01 * times.decode_s[1])
+    grown = _cache_bytes(model, bits) * (times.contexts[1] - times.contexts[0])
+    return max(grown, 1.0) / longer_s
+
+
+def _after_wait(times: WidthTimes) -> float:
+    """How much longer a pass takes after a wait; half of the blocks, as a split has on each side."""
+    extra = [max(0.0, late - steady) for late, steady in zip(times.after_wait_s, times.decode_s, strict=True)]
+    return sum(extra) / 2
+
+
+def _operations(model: ModelProfile, tokens: int) -> float:
+    """Of one block on average, over a prompt: as ``cost.compute`` counts them."""
+    weights = 2.0 * sum(model.block_active_params) * tokens
+    attention = 4.0 * sum(model.attention_width) * tokens * (tokens + 1) / 2
+    return (weights + attention) / model.n_blocks
+
+
+def _width(data: Mapping[str, Any]) -> WidthTimes:
+    pairs = {key: tuple(data[key]) for key in ("blocks", "decode_s", "after_wait_s", "contexts")}
+    return WidthTimes(**{**data, **pairs, "prefill": tuple((n, s) for n, s in data["prefill"])})
