@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OPTIONAL = ("flwr", "lm_eval", "optuna_dashboard", "peft", "pyroute2", "torchao")
+OPTIONAL = ("flwr", "lm_eval", "optuna_dashboard", "pyroute2")
 
 _IMPORT_ALL = """
 import importlib, json, pkgutil, sys, threading
