@@ -123,7 +123,8 @@ class TcpFlow(Flow):
         return took_s
 
     def _window_at(self, at_s: float) -> float:
-        timeout_s = self.profile.rtt_s + _MIN_RTO_S
+        rate_bps = self.profile.uplink_bps if self.direction == "up" else self.profile.downlink_bps
+        timeout_s = self.profile.rtt_s + MSS_BYTES * 8 / rate_bps + _MIN_RTO_S
         halvings = max(0, ceil((at_s - self.last_sent_s) / timeout_s) - 1)
         return max(min(self.window, INITIAL_WINDOW), self.window / 2.0 ** min(halvings, 60))
 

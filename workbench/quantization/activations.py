@@ -52,7 +52,7 @@ def pack(tensor: Tensor, codec: str) -> Packed:
     if codec in _FLOATS:
         values, clipped = _narrowed(tensor.detach(), _FLOATS[codec])
         return Packed(_as_bytes(values), shape, codec, clipped)
-    rows = tensor.detach().to(torch.float32).reshape(-1, shape[-1])
+    rows = tensor.detach().to(torch.float32).reshape(math.prod(shape[:-1]), shape[-1])
     data = _pack_int8(rows) if codec == "int8" else _pack_int4(rows)
     return Packed(data, shape, codec)
 
