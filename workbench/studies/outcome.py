@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from workbench.cost import fits, predict
-from workbench.errors import DoesNotFitError
+from workbench.errors import DoesNotFitError, StudyError
 from workbench.plan import CLOUD, EDGE, Plan
 from workbench.records import Accuracy
 from workbench.studies.question import Question
@@ -35,7 +35,10 @@ class Outcome:
 
 
 class Trier:
-    """Tries plans for one question and remembers what it found. Used by one thread at a time."""
+    """Tries plans for one question and remembers what it found. Used by one thread at a time.
+
+    Without a model it is loaded by its name when a trial first needs its weights.
+    """
 
     def __init__(self, question: Question, model: Model | None) -> None:
         self._question, self._model = question, model
@@ -64,6 +67,7 @@ class Trier:
 
         Raises:
             CancelledRunError: ``stop`` was set during an evaluation.
+        StudyError: the model of that name has other weights than the study began with.
         """
         if plan.key not in self._known:
             self._known[plan.key] = self._try(plan, stop)
@@ -75,9 +79,9 @@ class Trier:
         excess = {p: n / devices[p].memory_bytes - 1 for p, n in trace.memory_bytes.items()}
         if reason := self._misfit(plan):
             return Outcome(_costs(trace), excess=excess, reason=reason)
-        if self._model is None or not self._question.needs_weights:
+        if not self._question.needs_weights:
             return Outcome(_costs(trace), excess=excess)
-        found = self._evaluate(self._model, plan, stop)
+        found = self._evaluate(plan, stop)
         return Outcome({**_costs(trace), **_qualities(found)}, _intervals(found), excess)
 
     def _misfit(self, plan: Plan) -> str:
@@ -95,10 +99,29 @@ class Trier:
             return str(error)
         return ""
 
-    def _evaluate(self, model: Model, plan: Plan, stop: Event | None) -> Accuracy:
+    def _evaluate(self, plan: Plan, stop: Event | None) -> Accuracy:
         from workbench.evaluation import evaluate  # brings torch, which a study of costs alone never needs
 
-        return evaluate(model, plan, suite=self._question.suite, stop=stop)
+        if self._model is None:
+            self._model = _load(self._question)
+        return evaluate(self._model, plan, suite=self._question.suite, stop=stop)
+
+
+def _load(question: Question) -> Model:
+    """The model of a question that was read from a file.
+
+    Raises:
+        StudyError: the model of that name has other weights now.
+    """
+    from workbench.models import load_model  # brings torch
+
+    model = load_model(question.model.name)
+    if model.fingerprint != question.fingerprint:
+        raise StudyError(
+            f"model {question.model.name!r} is not the one this study began with (its weights differ): "
+            "give the right one, or begin a study under another name"
+        )
+    return model
 
 
 def _costs(trace: RequestTrace) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,7 @@ class Study:
             batch=batch,
             suite=suite,
         )
+        question = _with_weights(question, handle)
         name = name or f"{question.model.name}, {edge.name} to {cloud.name} over {link.name}"
         opened = store.open_storage(storage, create=True)
         with store.translated(str(storage)), store.quiet():
@@ -162,8 +164,6 @@ class Study:
         sampler: str | BaseSampler,
         seed: int | None,
     ) -> None:
-        if question.needs_weights and model is None:
-            model = _load(question)
         n_trials = len(study.get_trials(deepcopy=False))
         shifted = None if seed is None else seed + n_trials  # resumed, the same seed would repeat itself
         study.sampler = make_sampler(sampler, shifted)
@@ -356,7 +356,8 @@ class Study:
             )
         split = min(splits, key=lambda role: traces[role].total_s)
         found = verdict(traces[split], baselines["edge-only"], baselines["cloud-only"], metric=self._metric)
-        about = f"The fastest split that is as accurate: {fastest[split].title}. {found.text}"
+        as_accurate = " that is as accurate" if self.question.needs_weights else ""
+        about = f"The fastest split{as_accurate}: {fastest[split].title}. {found.text}"
         return Verdict(about, found.best, found.seconds, found.metric)
 
     @property
@@ -421,7 +422,13 @@ class Study:
         return {**paths, "html": write_report(folder / "report.html", self, runs)}
 
 
-def _load(question: Question) -> Model:
-    from workbench.models import load_model  # brings torch
-
-    return load_model(question.model.name)
+def _with_weights(question: Question, model: Model | None) -> Question:
+    """The question, with the weights named that its objectives need."""
+    if not question.needs_weights:
+        return question
+    if model is None:
+        names = [goal.name for goal in question.goals if goal.needs_weights]
+        raise InputError(
+            f"objectives {names} run the model, and a profile has no weights: give a model of load_model"
+        )
+    return replace(question, fingerprint=model.fingerprint)
