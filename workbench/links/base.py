@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
+from workbench.errors import LinkError
 from workbench.profiles import LinkProfile
 
 __all__ = ["Direction", "Flow", "Link", "LinkStats"]
@@ -53,6 +54,14 @@ class Link(ABC):
     def notes(self) -> tuple[str, ...]:
         """What of the profile this link does not reproduce; empty where it does. For the notes of a trace."""
         return ()
+
+    def open(self, target: str) -> str:
+        """Put this path before an address; returns the address to dial instead.
+
+        Raises:
+            LinkError: this kind computes and carries nothing, the link is closed, or the path cannot be made.
+        """
+        raise LinkError(f"a {self.kind} link carries no bytes to {target}: use 'proxy' for a real run")
 
     @abstractmethod
     def change(self, profile: LinkProfile) -> None:

@@ -30,7 +30,7 @@ INITIAL_WINDOW = 10.0
 
 _FRAME_BYTES = 1514  # what a segment of MSS_BYTES takes on an Ethernet line
 _MIN_RTO_S = 0.2  # Linux adds at least this to the round trip
-_RENO_FAST_RETRANSMIT = 3  # segments behind a lost one that reveal it without a timeout
+_TELLING = 3  # segments behind a lost one that reveal it without a timeout
 
 
 def goodput_bps(line_bps: float) -> float:
@@ -85,12 +85,13 @@ def _lossy_s(n_bytes: int, rate_bps: float, rtt_s: float, window: float, loss: f
     # 1. Without a loss yet: expected segments up to and with the first lost one (Cardwell et al., eq. 5).
     before = min(float(segments), (1 - spared) * (1 - loss) / loss + 1)
     sent_s = _send_s(min(n_bytes, before * MSS_BYTES), rate_bps, rtt_s, window)
-    # 2. Noticing it: three segments behind it tell within a round trip, else a timeout does.
+    # 2. Noticing it: three segments behind a lost one tell in a round trip, the last ones take a timeout.
     timeout_s = rtt_s + _MIN_RTO_S
-    recovery_s = rtt_s if segments > _RENO_FAST_RETRANSMIT else timeout_s
+    tail = min(segments, _TELLING)
+    noticed_s = (1 - (1 - loss) ** (segments - tail)) * rtt_s + (1 - (1 - loss) ** tail) * timeout_s
     # 3. The rest at the rate that loss leaves.
     rest_s = (segments - before) * MSS_BYTES * 8 / min(rate_bps, _lossy_bps(rtt_s, timeout_s, loss))
-    return sent_s + (1 - spared) * recovery_s + max(0.0, rest_s)
+    return max(sent_s + noticed_s + rest_s, _send_s(n_bytes, rate_bps, rtt_s, window))
 
 
 def _lossy_bps(rtt_s: float, timeout_s: float, loss: float) -> float:
