@@ -13,7 +13,6 @@ from torch import Tensor
 from workbench.models.slice import Boundary, StageModel
 from workbench.plan import Placement, Stage
 from workbench.quantization.weights import resident_bytes
-from workbench.runtime.stages import boundary_of, tensors_of
 from workbench.wire.codec import decode_tensors, encode_tensors
 
 if TYPE_CHECKING:
@@ -79,6 +78,7 @@ def run_stages(stages: Sequence[StageModel], wire: str, tokens: Tensor) -> Tenso
 
 def _crossed(boundary: Boundary, wire: str, to: StageModel) -> Boundary:
     """What the next stage's device gets."""
-    headers, frames = encode_tensors(tensors_of(boundary), wire)
+    named = {f"boundary_{i}": tensor for i, tensor in enumerate(boundary.tensors)}
+    headers, frames = encode_tensors(named, wire)
     tensors = decode_tensors(headers, frames, dtype=to.dtype)
-    return boundary_of({name: tensor.to(to.device) for name, tensor in tensors.items()})
+    return Boundary(tuple(tensor.to(to.device) for tensor in tensors.values()), boundary.names)

@@ -16,11 +16,12 @@ from optuna.trial import TrialState
 from workbench import __version__
 from workbench.errors import CancelledRunError, InputError, StudyError
 from workbench.plan import Plan
-from workbench.planner.verdict import Verdict, verdict
+from workbench.planner.verdict import Verdict
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import Objective, TrialRecord
 from workbench.studies import store
-from workbench.studies.fronts import Box, front_of, usable
+from workbench.studies.fronts import Box, front_of
+from workbench.studies.judgement import judge
 from workbench.studies.outcome import Outcome, Trier
 from workbench.studies.question import Question
 from workbench.studies.sampling import make_sampler, suggest
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-_TOLERANCE = 0.02  # of accuracy: what a verdict gives up at most for speed
 OnTrial = Callable[[TrialRecord], None]
 
 
@@ -337,44 +337,12 @@ class Study:
         return [box.share(records[: i + 1]) for i in range(len(records))]
 
     def verdict(self) -> Verdict:
-        """Whether to split, among plans whose accuracy is within 0.02 of the best that was found.
+        """Whether to split, among the plans tried whose accuracy is within 0.02 of the best.
 
         Raises:
             StudyError: no plan has been found that fits.
         """
-        fastest = self._fastest_by_role()
-        if not fastest:
-            raise StudyError(f"study {self.name!r} has found no plan that fits yet: run more trials")
-        traces = {role: self.trace(record) for role, record in fastest.items()}
-        baselines = {role: traces.get(role) for role in ("edge-only", "cloud-only")}
-        splits = [role for role in fastest if role not in baselines]
-        if not splits:
-            best = min(traces, key=lambda role: traces[role].total_s)
-            seconds = {role: trace.total_s for role, trace in traces.items()}
-            return Verdict(
-                f"Don't split: no split fits and is as accurate. Use {best}.", best, seconds, "total"
-            )
-        split = min(splits, key=lambda role: traces[role].total_s)
-        found = verdict(traces[split], baselines["edge-only"], baselines["cloud-only"], metric=self._metric)
-        as_accurate = " that is as accurate" if self.question.needs_weights else ""
-        about = f"The fastest split{as_accurate}: {fastest[split].title}. {found.text}"
-        return Verdict(about, found.best, found.seconds, found.metric)
-
-    @property
-    def _metric(self) -> str:
-        first = self.goals[0].name
-        return first if first in ("ttft", "tpot") else "total"
-
-    def _fastest_by_role(self) -> dict[str, TrialRecord]:
-        """Of each role the fastest of the records that are accurate enough."""
-        time = {"total": "latency"}.get(self._metric, self._metric)
-        records = usable(self.records(), self.goals)
-        floor = max((r.values.get("accuracy", 0.0) for r in records), default=0.0) - _TOLERANCE
-        fastest: dict[str, TrialRecord] = {}
-        for record in sorted(records, key=lambda r: -r.values[time]):
-            if record.values.get("accuracy", 0.0) >= floor:
-                fastest[record.role] = record
-        return fastest
+        return judge(self.name, self.records(), self.goals, self.trace)
 
     # --- the oracle --------------------------------------------------------------------------------------
 
