@@ -51,8 +51,11 @@ def split(
         PlanError: a split point or bit width that cannot be.
         UnknownNameError: no codec is called so.
     """
-    shape = Partition.u_shaped if isinstance(at, tuple) else Partition.split
-    return Plan.of(model.name, shape(model.n_blocks, at, edge_bits, cloud_bits), wire)  # type: ignore[operator]
+    if isinstance(at, tuple):
+        partition = Partition.u_shaped(model.n_blocks, at, edge_bits, cloud_bits)
+    else:
+        partition = Partition.split(model.n_blocks, at, edge_bits, cloud_bits)
+    return Plan.of(model.name, partition, wire)
 
 
 def edge_only(model: Model | ModelProfile, *, bits: int = 16) -> Plan:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from workbench.cost import predict
 from workbench.errors import CancelledRunError, InputError, PromptError, TransportError
 from workbench.links import make_flow
 from workbench.models import Model
@@ -116,7 +117,7 @@ def test_streamed_pieces_join_to_the_text(model: Model, edge_of: EdgeOf) -> None
 def test_a_wall_trace_adds_up(model: Model, edge_of: EdgeOf, index: int) -> None:
     partition = partitions(model.n_blocks)[index]
     trace = edge_of(plan(partition)).generate(PROMPTS[0], max_new_tokens=4, sampling=FULL_LENGTH)
-    assert trace.clock == "wall" and trace.label == "measured" and trace.n_tokens == 4
+    assert (trace.clock, trace.label, trace.n_tokens) == ("wall", "measured", 4)
     assert list(trace.token_times_s) == sorted(trace.token_times_s)
     assert set(trace.memory_bytes) == {EDGE} | set(partition.places)
     # one thread of control: spans may not overlap, except that a streaming cloud runs ahead
@@ -131,8 +132,6 @@ def test_a_wall_trace_adds_up(model: Model, edge_of: EdgeOf, index: int) -> None
 def test_a_virtual_trace_is_the_prediction_where_the_models_are_the_same(
     model: Model, edge_of: EdgeOf
 ) -> None:
-    from workbench.cost import predict
-
     edge_device, cloud_device, lte = device("raspberry-pi-5"), device("h100-sxm"), link("lte")
     for partition in (Partition.split(model.n_blocks, 3), Partition.unsplit(model.n_blocks, CLOUD)):
         edge = edge_of(plan(partition, "int8"), device=edge_device, cloud_device=cloud_device)

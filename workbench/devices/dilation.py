@@ -51,7 +51,7 @@ class Throttle(ABC):
 
     @property
     def slowness(self) -> float:
-        """Median of measured over modelled time, 0 where nothing is modelled; above 1 the host cannot pose."""
+        """Median of measured over modelled time, 0 with nothing modelled; above 1 the host cannot pose."""
         return median(self._ratios) if self._ratios else 0.0
 
     def stats(self) -> dict[str, float]:

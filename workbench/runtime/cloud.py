@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from workbench.plan import CLOUD, Plan, Stage
 from workbench.profiles import DeviceProfile
 from workbench.runtime.decoding import Rows, Sampler, Sampling, eos_ids
 from workbench.runtime.host import host_id
-from workbench.runtime.stages import StageRun, boundary_of, step_time, tensors_of
+from workbench.runtime.stages import StageRun, step_time, tensors_of
 from workbench.wire import (
     Cancel,
     Close,
@@ -244,7 +244,7 @@ class CloudServer:
             )
         tensors = work.timed("decode_s", lambda: decode_tensors(message.tensors, frames, dtype=run.dtype))
         token_ids, padding = (_widened(tensors.pop(name, None)) for name in ("token_ids", "attention_mask"))
-        inputs: Tensor | Boundary = boundary_of(tensors) if tensors else _needed(token_ids)
+        inputs: Tensor | Boundary = run.boundary(tensors) if tensors else _needed(token_ids)
         output, work.compute_s = run.step(inputs, padding=padding, token_ids=token_ids)
         if isinstance(output, Boundary):
             headers, out = work.timed("encode_s", lambda: encode_tensors(tensors_of(output), session.wire))
@@ -252,7 +252,7 @@ class CloudServer:
                 peer, Result(message.session, message.step, work.timing(), False, tensors=headers), out
             )
         elif message.sample:
-            ids = work.timed("sample_s", lambda: session.rows.accept(session.sampler(output[:, -1])))
+            ids = work.timed("sample_s", partial(_choose, session, output))
             done = session.rows.finished
             self._server.send(peer, Result(message.session, message.step, work.timing(), done, pack_ids(ids)))
         else:
@@ -269,10 +269,7 @@ class CloudServer:
         for index in range(message.max_new_tokens):
             work = _Work(received_s)
             logits, work.compute_s = run.step(inputs, padding=padding)
-            assert isinstance(logits, Tensor)
-            ids = work.timed(
-                "sample_s", lambda logits=logits: session.rows.accept(session.sampler(logits[:, -1]))
-            )
+            ids = work.timed("sample_s", partial(_choose, session, logits))
             done = session.rows.finished or index + 1 == message.max_new_tokens
             self._server.send(peer, Token(message.session, index, work.timing(), done, pack_ids(ids)))
             if done:
@@ -310,6 +307,11 @@ class _Work:
 
     def timing(self) -> Timing:
         return Timing(self._received_s, perf_counter(), self.compute_s, **self._seconds)
+
+
+def _choose(session: _Session, logits: Tensor | Boundary) -> list[int]:
+    assert isinstance(logits, Tensor)  # of a stage with the head
+    return session.rows.accept(session.sampler(logits[:, -1]))
 
 
 def _needed(token_ids: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from workbench.models.slice import Boundary
 from workbench.plan import Plan
 from workbench.runtime.decoding import Sampling
 from workbench.runtime.host import host_id
-from workbench.runtime.stages import boundary_of, tensors_of
+from workbench.runtime.stages import StageRun, tensors_of
 from workbench.runtime.timeline import Exchange, RemoteWork, Timeline
 from workbench.wire import (
     Cancel,
@@ -64,7 +64,7 @@ class Pass:
     token: int  # the output token that it works for
     sample: bool  # False while more of the prompt follows
     wire: str  # codec of boundary activations
-    dtype: torch.dtype  # what a boundary activation that comes back is read as
+    into: StageRun | None  # who takes a boundary activation that comes back
 
 
 class CloudLink:
@@ -159,8 +159,10 @@ class CloudLink:
     def _boundary(self, result: Result, frames: list[Any], step: Pass, line: Timeline) -> Boundary | None:
         if not result.tensors:
             return None
+        if step.into is None:
+            raise ProtocolError("the cloud sent a boundary activation where tokens were due")
         started_s = perf_counter()
-        boundary = boundary_of(decode_tensors(result.tensors, frames, dtype=step.dtype))
+        boundary = step.into.boundary(decode_tensors(result.tensors, frames, dtype=step.into.dtype))
         line.local("decode_wire", step.token, started_s, perf_counter() - started_s)
         return boundary
 

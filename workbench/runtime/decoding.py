@@ -47,8 +47,9 @@ class Sampling:
             raise InputError(f"top_k counts tokens: 0 for all, or more; got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is a share in (0, 1], got {self.top_p}")
-        if isinstance(self.stop, str) or not all(self.stop):
-            raise InputError(f"stop takes a tuple of non-empty strings, got {self.stop!r}")
+        stop: object = self.stop
+        if isinstance(stop, str) or not all(self.stop):
+            raise InputError(f"stop takes a tuple of non-empty strings, got {stop!r}")
         object.__setattr__(self, "stop", tuple(self.stop))
 
     def to_dict(self) -> dict[str, Any]:

@@ -253,11 +253,13 @@ class _Request:
         """Through every stage once; the chosen tokens, one per row."""
         self._check_cancelled()
         state: Any = ids
-        for stage in self._client.stages:
+        for i, stage in enumerate(self._client.stages):
             if stage.place == EDGE:
                 state = self._compute(stage, state, ids, padding, token)
             else:
-                state = self._exchange(state, ids, padding, token, sample)
+                into = self._runs[self._client.stages[i + 1]] if not stage.head else None
+                step = Pass(self._session, self._position, token, sample, self._client.wire, into)
+                state = self._exchange(step, state, ids, padding)
         self._position += ids.shape[1]
         if not sample:
             return []
@@ -270,10 +272,8 @@ class _Request:
         return output
 
     def _exchange(
-        self, state: Any, ids: Tensor, padding: Tensor | None, token: int, sample: bool
+        self, step: Pass, state: Any, ids: Tensor, padding: Tensor | None
     ) -> list[int] | Boundary | None:
-        dtype = next((run.dtype for run in reversed(self._runs.values())), torch.float32)
-        step = Pass(self._session, self._position, token, sample, self._client.wire, dtype)
         answer = self._client.cloud.forward(step, state, ids, padding, self._line)
         self._count(answer.bytes_up, answer.bytes_down)
         return self._rows.accept(answer.ids) if answer.ids else answer.boundary

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from workbench.cost.compute import StageCost
 from workbench.devices import Throttle
+from workbench.errors import ProtocolError
 from workbench.models.slice import Boundary, StageModel
 from workbench.profiles import DeviceProfile, ModelProfile
 from workbench.quantization.weights import resident_bytes
 from workbench.trace import Clock
+from workbench.wire.sizes import BOUNDARY_NAME
 
-__all__ = ["HOST_KIND", "StageRun", "StepTime", "boundary_of", "step_time", "tensors_of"]
+__all__ = ["HOST_KIND", "StageRun", "StepTime", "step_time", "tensors_of"]
 
 HOST_KIND = "host"
 StepTime = Callable[[int, int, int], "float | None"]
@@ -75,6 +77,19 @@ class StageRun:
         modelled_s = self._step_s(self._cache.length - context, context, self._batch)
         return output, self._throttle.pace(started_s, modelled_s)
 
+    def boundary(self, tensors: Mapping[str, Tensor]) -> Boundary:
+        """What ``tensors_of`` gave, as this stage takes it.
+
+        Raises:
+            ProtocolError: the other side sent another number of tensors.
+        """
+        names = self._model.boundary_in
+        if len(tensors) != len(names):
+            raise ProtocolError(
+                f"stage {self._model.stage} takes {len(names)} boundary tensors: {len(tensors)} came"
+            )
+        return Boundary(tuple(tensors.values()), names)
+
     def rewind(self, n_tokens: int) -> None:
         """Forget the last tokens."""
         self._cache.rewind(n_tokens)
@@ -88,10 +103,6 @@ class StageRun:
 
 
 def tensors_of(boundary: Boundary) -> dict[str, Tensor]:
-    """A boundary activation as the wire takes it."""
-    return dict(zip(boundary.names, boundary.tensors, strict=True))
-
-
-def boundary_of(tensors: Mapping[str, Tensor]) -> Boundary:
-    """What ``tensors_of`` gave."""
-    return Boundary(tuple(tensors.values()), tuple(tensors))
+    """A boundary activation as the wire takes it: named by place, so that sizes follow from shapes."""
+    names = (BOUNDARY_NAME, *(f"boundary_{i}" for i in range(1, len(boundary.tensors))))
+    return dict(zip(names, boundary.tensors, strict=True))

@@ -1,0 +1,142 @@
+"""Two processes, a shaped link, a real run: what a notebook holds."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+import workbench as wb
+from workbench.errors import CancelledRunError, DoesNotFitError, PeerLostError, PlanError, ThrottleError
+from workbench.models import Model
+from workbench.plan import Partition, Plan, Stage
+
+PROMPT = "def read("
+FULL_LENGTH = wb.Sampling(ignore_eos=True)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return wb.load_model("tiny")
+
+
+@pytest.fixture(scope="module")
+def slow(model: Model) -> wb.DeviceProfile:
+    """A device that any host can pose as."""
+    return replace(wb.device("raspberry-pi-5"), name="slow", block_overhead_s=0.02)
+
+
+LINK = wb.LinkProfile(rtt_s=0.04, uplink_bps=10e6, downlink_bps=20e6)
+
+
+def gone(pid: int, within_s: float = 5.0) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_split_runs_on_the_wall_clock_over_a_shaped_link(model: Model, slow: wb.DeviceProfile) -> None:
+    plan = wb.split(model, at=3, edge_bits=32, cloud_bits=32, wire="fp32")
+    pieces: list[str] = []
+    with wb.deploy(plan, slow, slow, LINK) as run:
+        pids = run.pids
+        assert len(set(pids) | {os.getpid()}) == 3
+        trace = run.generate(PROMPT, max_new_tokens=5, sampling=FULL_LENGTH, on_token=pieces.append)
+        predicted = run.predict_same(trace)
+    assert (trace.clock, trace.label, trace.facts["link kind"]) == ("wall", "measured", "proxy")
+    assert "".join(pieces) == trace.text
+    # a device's time and a link's delay can only be waited for, never skipped
+    assert trace.tpot_s >= model.n_blocks * slow.block_overhead_s + LINK.rtt_s
+    assert (trace.bytes_up, trace.bytes_down) == (predicted.bytes_up, predicted.bytes_down)
+    assert predicted.label == "modelled"
+    assert all(gone(pid) for pid in pids)
+    with wb.deploy(wb.edge_only(model, bits=32), slow, slow, LINK) as run:
+        assert run.generate(PROMPT, max_new_tokens=5, sampling=FULL_LENGTH).token_ids == trace.token_ids
+
+
+def test_a_host_that_is_too_slow_uses_the_virtual_clock_and_says_so(model: Model) -> None:
+    fast = replace(wb.device("h100-sxm"), block_overhead_s=0.0, forward_overhead_s=0.0)
+    plan = wb.split(model, at=3)
+    with wb.deploy(plan, wb.device("raspberry-pi-5"), fast, wb.link("lte")) as run:
+        trace = run.generate(PROMPT, max_new_tokens=4, sampling=FULL_LENGTH)
+        predicted = run.predict_same(trace)
+    assert (trace.clock, trace.label, trace.bytes_label) == ("virtual", "modelled", "measured")
+    assert any("slower than h100-sxm" in note for note in trace.notes)
+    assert trace.total_s == pytest.approx(predicted.total_s, rel=1e-3)
+    with pytest.raises(ThrottleError, match="pose as both devices"):
+        wb.deploy(plan, wb.device("raspberry-pi-5"), fast, wb.link("lte"), clock="wall")
+
+
+def test_a_stage_that_does_not_fit_is_refused_before_anything_starts(model: Model) -> None:
+    small = replace(wb.device("raspberry-pi-5"), memory_bytes=100_000)
+    before = psutil.Process().children()
+    with pytest.raises(DoesNotFitError, match="edge"):
+        wb.deploy(wb.split(model, at=4), small, wb.device("h100-sxm"), LINK)
+    with pytest.raises(DoesNotFitError, match="edge"):
+        wb.predict(wb.split(model, at=4), small, wb.device("h100-sxm"), LINK)
+    assert psutil.Process().children() == before
+
+
+def test_a_place_beyond_edge_and_cloud_is_refused(model: Model, slow: wb.DeviceProfile) -> None:
+    n = model.n_blocks
+    chain = Partition(
+        n, (Stage("edge", 0, 2, embedding=True), Stage("fog", 2, 4), Stage("cloud", 4, n, head=True))
+    )
+    with pytest.raises(PlanError, match="fog"):
+        wb.deploy(Plan.of("tiny", chain), slow, slow, LINK)
+    with pytest.raises(PlanError, match="clock 'sundial'"):
+        wb.deploy(wb.split(model, at=3), slow, slow, LINK, clock="sundial")
+
+
+def test_cancel_from_another_thread_ends_a_run_and_the_next_one_works(
+    model: Model, slow: wb.DeviceProfile
+) -> None:
+    with wb.deploy(wb.split(model, at=3), slow, slow, LINK) as run:
+        timer = threading.Timer(0.5, run.cancel)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(CancelledRunError):
+            run.generate(PROMPT, max_new_tokens=500, sampling=FULL_LENGTH)
+        assert time.monotonic() - started < 30
+        assert run.generate(PROMPT, max_new_tokens=2, sampling=FULL_LENGTH).n_tokens == 2
+
+
+def test_a_side_that_dies_in_a_run_is_an_error_that_says_so(model: Model, slow: wb.DeviceProfile) -> None:
+    with wb.deploy(wb.split(model, at=3), slow, slow, LINK) as run:
+        pids = run.pids
+        threading.Timer(0.5, os.kill, (pids[0], signal.SIGKILL)).start()
+        with pytest.raises(PeerLostError):
+            run.generate(PROMPT, max_new_tokens=500, sampling=FULL_LENGTH)
+    assert all(gone(pid) for pid in pids)
+
+
+def test_ctrl_c_and_a_killed_notebook_leave_no_process() -> None:
+    script = textwrap.dedent("""
+        import workbench as wb
+        from dataclasses import replace
+        slow = replace(wb.device("raspberry-pi-5"), block_overhead_s=0.02)
+        link = wb.LinkProfile(rtt_s=0.04, uplink_bps=10e6, downlink_bps=20e6)
+        with wb.deploy(wb.split(wb.load_model("tiny"), at=3), slow, slow, link) as run:
+            print(*run.pids, flush=True)
+            run.generate("def", max_new_tokens=500, sampling=wb.Sampling(ignore_eos=True))
+    """)
+    for end in (signal.SIGINT, signal.SIGKILL):
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as notebook:
+            assert notebook.stdout is not None
+            pids = [int(pid) for pid in notebook.stdout.readline().split()]
+            family = [p.pid for p in psutil.Process(notebook.pid).children(recursive=True)]
+            assert set(pids) <= set(family)
+            time.sleep(0.5)
+            notebook.send_signal(end)
+            notebook.wait(30)
+        assert all(gone(pid) for pid in family)
