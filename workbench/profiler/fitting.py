@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ __all__ = ["HostTimes", "WidthTimes", "fit_kernel", "forward_overhead", "host_pr
 
 _MEMORY_SHARE = 0.8  # of the machine's memory that a model may use
 _CORE_W, _IDLE_W = 10.0, 2.0  # per core; nothing here reads a power meter
-_BYTES_SHARE = 0.8  # at most this much of a block's time is put down to moving its weights
+_SHARES = 40  # how finely overhead and moving weights are told apart
+_TIE = 1e-4  # what a factor of e between a fit's bandwidth and a large matrix's counts, as squared error
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,41 @@ class HostTimes:
 def fit_kernel(model: ModelProfile, bits: int, times: WidthTimes, bandwidth_bytes_per_s: float) -> Kernel:
     """Overhead, bandwidth and operations per second that give the measured times back.
 
-    One token tells overhead and bandwidth only together: the bandwidth that a large matrix reaches divides
-    them. Operations per second are fitted to the prefills, by least squares of the relative error.
+    One token tells overhead and bandwidth only together. Short prompts part them: overhead adds to their
+    operations, while the weights move behind them. The split with the least relative error is taken; of
+    splits as good, that whose bandwidth is nearest to what a large matrix reaches.
     """
     cache_bps = _cache_bandwidth(model, times, bits)
-    cache_s = (times.contexts[0] + 1) * _cache_bytes(model, bits) / model.n_blocks / cache_bps
-    block_s = max(_block_s(times) - cache_s, 1e-9)
-    moving_s = min(times.block_bytes / bandwidth_bytes_per_s, _BYTES_SHARE * block_s)
-    overhead_s = block_s - moving_s
-    fixed_s = forward_overhead(times) + times.blocks[1] * overhead_s
-    done = [(times.blocks[1] * _operations(model, n), seconds) for n, seconds in times.prefill]
-    above = sum(ops * max(0.0, seconds - fixed_s) / seconds**2 for ops, seconds in done)
-    below = sum((ops / seconds) ** 2 for ops, seconds in done)
-    slowness = above / below if above > 0 else _operations(model, 1) / max(moving_s, 1e-9) / 1e18
-    return Kernel(overhead_s, times.block_bytes / moving_s, 1.0 / slowness, cache_bps)
+    token_s = _cache_bytes(model, bits) / model.n_blocks / cache_bps
+    block_s = max(_block_s(times) - (times.contexts[0] + 1) * token_s, 1e-9)
+    shares = [share / _SHARES * block_s for share in range(1, _SHARES)]
+    tried = [fit for moving_s in shares for fit in _with_moving(model, times, block_s, moving_s, token_s)]
+    expected_s = times.block_bytes / bandwidth_bytes_per_s
+    _, moving_s, flops = min((error + _TIE * math.log(m / expected_s) ** 2, m, f) for error, m, f in tried)
+    return Kernel(block_s - moving_s, times.block_bytes / moving_s, flops, cache_bps)
+
+
+def _with_moving(
+    model: ModelProfile, times: WidthTimes, block_s: float, moving_s: float, token_s: float
+) -> Iterator[tuple[float, float, float]]:
+    """Error, seconds that a block moves its weights, and operations per second, of some fits.
+
+    Operations decide in the longest prompts only: which these are is tried out.
+    """
+    n = times.blocks[1]
+    fixed_s = forward_overhead(times) + n * (block_s - moving_s)
+    points = [(n * _operations(model, t), n * (moving_s + t * token_s), s) for t, s in times.prefill]
+    hidden = min((moved / ops for ops, moved, _ in points), default=moving_s / _operations(model, 1))
+    yield _error(fixed_s, points, hidden), moving_s, 1 / hidden
+    for first in range(len(points)):
+        above = sum(ops * max(0.0, s - fixed_s) / s**2 for ops, _, s in points[first:])
+        below = sum((ops / s) ** 2 for ops, _, s in points[first:])
+        if above > 0:
+            yield _error(fixed_s, points, above / below), moving_s, below / above
+
+
+def _error(fixed_s: float, points: list[tuple[float, float, float]], slowness: float) -> float:
+    return sum(((fixed_s + max(moved, ops * slowness)) / s - 1) ** 2 for ops, moved, s in points)
 
 
 def forward_overhead(times: WidthTimes) -> float:

@@ -1,0 +1,61 @@
+"""Calibration of this host for real: measured once, kept, and honest about failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from workbench import profiler
+from workbench.cost import StageCost, predict
+from workbench.errors import CheckpointError, ThrottleError
+from workbench.models import Model, load_model
+from workbench.plan import CLOUD, EDGE, Partition, Plan, Stage
+from workbench.profiles import link
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Model:
+    folder = tmp_path_factory.mktemp("toy")
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = LlamaConfig(vocab_size=2048, num_hidden_layers=4, max_position_embeddings=256, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((repository / "data" / "models" / "tiny" / name).read_bytes())
+    return load_model(folder)
+
+
+def test_this_host_is_measured_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = profiler.calibrate_host(model, bits=(16,), budget_s=0.5)
+    assert (host.name, host.kind) == ("host", "host")
+    assert host.kernels[16].block_overhead_s >= 0
+    assert host.message_overhead_s > 0
+    assert StageCost.of(model.profile, Stage(EDGE, 0, 2, embedding=True), host).step_s(1, 8) > 0
+
+    def not_again(*args: Any, **options: Any) -> None:
+        raise AssertionError("it was measured again")
+
+    monkeypatch.setattr(profiler.subprocess, "run", not_again)
+    assert profiler.calibrate_host(model, bits=(16,), budget_s=0.5) == host
+    plan = Plan.of(model.name, Partition.split(4, 2))
+    trace = predict(plan, model.profile, {EDGE: host, CLOUD: host}, link("lte"), new_tokens=4)
+    assert trace.seconds_by()["cloud", "sample"] == pytest.approx(4 * host.sample_s)
+
+
+def test_a_broken_model_fails_as_itself(model: Model, tmp_path: Path) -> None:
+    for path in model.source.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    broken = load_model(tmp_path)
+    assert broken.fingerprint  # known before the file is damaged
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError):
+        profiler.calibrate_host(broken, bits=(16,), budget_s=0.1, again=True)
+
+
+def test_a_process_that_dies_is_reported(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiler.sys, "executable", "/bin/false")
+    with pytest.raises(ThrottleError, match="failed"):
+        profiler.calibrate_host(model, bits=(16,), again=True)
