@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 WORKBENCH = (sys.executable, "-m", "workbench")
@@ -36,7 +37,10 @@ def _serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, s
         yield process, json.loads(line)
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def _generate(*options: str) -> subprocess.CompletedProcess[str]:
@@ -99,8 +103,53 @@ def test_nobody_there_is_code_4() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     done = _generate("--split", "3", "--cloud", f"127.0.0.1:{port}", "--server-key", "0" * 40)
-    assert done.returncode in (2, 4)
-    assert done.stderr.startswith("error: ")
+    assert done.returncode == 4
+    assert "is `workbench serve` running there?" in done.stderr
+
+
+def test_a_cloud_that_dies_in_the_middle_is_code_4() -> None:
+    with _serving() as (process, ready):
+        generating = subprocess.Popen(
+            [
+                *WORKBENCH,
+                "generate",
+                "--prompt",
+                PROMPT,
+                "--max-new-tokens",
+                "900",
+                "--split",
+                "3",
+                *_at(ready),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert generating.stdout is not None
+        assert generating.stdout.read(1)  # it has begun
+        process.kill()
+        _, stderr = generating.communicate(timeout=TIMEOUT_S)
+    assert generating.returncode == 4
+    assert stderr.startswith("error: ")
+
+
+def test_ctrl_c_in_the_middle_is_code_130_and_leaves_nobody() -> None:
+    local = ("--split", "3", "--edge", "raspberry-pi-5", "--cloud", "h100-sxm", "--link", "lte")
+    generating = subprocess.Popen(
+        [*WORKBENCH, "generate", "--prompt", PROMPT, "--max-new-tokens", "900", *local],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert generating.stdout is not None
+    assert generating.stdout.read(1)
+    children = psutil.Process(generating.pid).children(recursive=True)
+    assert len(children) >= 2
+    generating.send_signal(signal.SIGINT)
+    _, stderr = generating.communicate(timeout=TIMEOUT_S)
+    assert generating.returncode == 130
+    assert "Traceback" not in stderr
+    assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 def test_a_port_in_use_is_told(server: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from workbench import deployment
 from workbench.cli.options import device_of, link_of, model_of, plan_of
 from workbench.cli.text import print_json, trace_table
 from workbench.devices import threads_for
-from workbench.errors import InputError
+from workbench.errors import InputError, PeerLostError
 from workbench.models import Model
 from workbench.plan import CLOUD, Plan
 from workbench.runtime.decoding import Sampling
@@ -25,6 +26,8 @@ from workbench.trace import RequestTrace
 from workbench.wire.transport import connect
 
 __all__ = ["run"]
+
+_REACH_TIMEOUT_S = 10
 
 
 class _Generate(Protocol):
@@ -76,6 +79,7 @@ def _side(args: argparse.Namespace, model: Model, plan: Plan) -> Iterator[_Gener
 def _remote(args: argparse.Namespace, model: Model, plan: Plan) -> Iterator[_Generate]:
     if not plan.partition.on(CLOUD):
         raise InputError("this plan has nothing to do for a cloud: leave out --cloud, or choose --split")
+    _check_reachable(args.cloud)
     torch.set_num_threads(threads_for(model.profile))
     edge = None if args.edge == HOST_KIND else device_of(args.edge)
     throttle = "native" if edge is None else "dilation"
@@ -83,6 +87,19 @@ def _remote(args: argparse.Namespace, model: Model, plan: Plan) -> Iterator[_Gen
     with connect(f"tcp://{args.cloud}", server_key=args.server_key) as transport:
         client = EdgeClient(model, plan, transport, device=edge)
         yield partial(client.generate, conditions=Conditions(throttle, facts=facts))
+
+
+def _check_reachable(address: str) -> None:
+    """A cloud may take minutes to load its stages; that nobody is there shows at once."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise InputError(f"--cloud takes a device or HOST:PORT, as 192.0.2.7:5555; got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACH_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise PeerLostError(
+            f"nobody answers at {address} ({error}): is `workbench serve` running there?"
+        ) from error
 
 
 def _sampling(args: argparse.Namespace) -> Sampling:
