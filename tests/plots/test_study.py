@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_front_line_goes_through_the_best_in_order(records: list[TrialRecord]) -
     best = best_of(records)
     (line,) = [t for t in plots.front(records, best).data if t.name == "front"]
     assert list(line.x) == sorted(r.values["latency"] for r in best)
+
+
+def test_front_line_of_three_objectives_keeps_to_the_two_drawn(records: list[TrialRecord]) -> None:
+    best = best_of(records)
+    third = next(r for r in records if r not in best and r.state == "complete")
+    (line,) = [t for t in plots.front(records, [*best, third]).data if t.name == "front"]
+    assert len(line.x) == len(best)
+
+
+def test_far_apart_values_get_a_logarithmic_axis(records: list[TrialRecord]) -> None:
+    far = [replace(r, values={**r.values, "latency": 50.0}) for r in records[:1]]
+    assert plots.front(records, []).layout.xaxis.type == "linear"
+    assert plots.front([*records, *far], []).layout.xaxis.type == "log"
 
 
 def test_a_third_objective_is_the_colour(records: list[TrialRecord]) -> None:

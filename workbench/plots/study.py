@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from workbench.planner.pareto import non_dominated
 from workbench.plots.style import INK, PALETTE, SEQUENTIAL, Scale, figure
 from workbench.records import OBJECTIVES, Accuracy, Objective, Share, TrialRecord
 
@@ -13,6 +14,9 @@ __all__ = ["accuracy", "front", "hypervolume", "parallel"]
 
 _WIRE_SYMBOLS = {"fp32": "hexagon", "bf16": "pentagon", "fp16": "circle", "int8": "square", "int4": "diamond"}
 _BASELINE_SYMBOLS = {"edge-only": "triangle-up", "cloud-only": "triangle-down"}
+
+
+_LOG_FROM = 10  # times between the smallest and the largest value
 
 
 def front(
@@ -47,8 +51,8 @@ def front(
     for record in (r for r in drawn if r.baseline):
         _add_baseline(fig, record, (across, up), scales)
     fig.update_layout(height=500, legend={"orientation": "h", "y": -0.2, "x": 0})
-    fig.update_xaxes(title_text=_axis_title(across, scales[0]))
-    return fig.update_yaxes(title_text=_axis_title(up, scales[1]))
+    fig.update_xaxes(title_text=_axis_title(across, scales[0]), type=_axis_type(drawn, across))
+    return fig.update_yaxes(title_text=_axis_title(up, scales[1]), type=_axis_type(drawn, up))
 
 
 Axes = tuple[Objective, Objective]
@@ -70,6 +74,12 @@ def _front_subtitle(
 def _axis_title(objective: Objective, scale: Scale) -> str:
     better = "↓" if objective.direction == "minimize" else "↑"
     return f"{objective.title} ({scale.unit}, {better} is better)"
+
+
+def _axis_type(records: Sequence[TrialRecord], objective: Objective) -> str:
+    """Logarithmic where the largest value would otherwise press all others into a corner."""
+    values = [r.values[objective.name] for r in records]
+    return "log" if values and min(values) > 0 and max(values) / min(values) > _LOG_FROM else "linear"
 
 
 def _point(record: TrialRecord, axes: Axes, scales: Scales) -> tuple[float, float]:
@@ -155,8 +165,15 @@ def _shade(records: Sequence[TrialRecord], colour: str) -> _Shade:
 
 
 def _add_front_line(fig: go.Figure, best: Sequence[TrialRecord], axes: Axes, scales: Scales) -> None:
-    """Steps, because nothing between two plans of a front has been shown to exist."""
-    points = sorted(_point(r, axes, scales) for r in best)
+    """Steps, because nothing between two plans of a front has been shown to exist.
+
+    A front of three objectives goes back and forth in any two of them: the line keeps to those plans that are
+    on the front of these two.
+    """
+    signs = [1 if o.direction == "minimize" else -1 for o in axes]
+    all_points = [_point(r, axes, scales) for r in best]
+    kept = non_dominated([(x * signs[0], y * signs[1]) for x, y in all_points])
+    points = sorted(all_points[i] for i in kept)
     shape = "hv" if axes[0].direction == "minimize" else "vh"
     line = {"shape": shape, "dash": "dash", "width": 2, "color": PALETTE["vermilion"]}
     xs, ys = [p[0] for p in points], [p[1] for p in points]

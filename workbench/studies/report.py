@@ -34,7 +34,7 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid rgba(128,128,128,.3); }
-td.number, th.number { text-align: right; }
+.wide td, .wide th { white-space: nowrap; } td.number, th.number { text-align: right; }
 tr.baseline td { font-weight: 600; }
 """
 
@@ -65,6 +65,7 @@ def _page(study: Study, runs: Sequence[Run]) -> str:
         "<h2>The question</h2>" + _pairs(_question(study)),
         "<h2>The front</h2>" + _front_figures(study),
         _records_table([*study.front(), *_off_front(study)], study.goals),
+        "<h2>Every split point</h2>" + _split_figure(study),
         *(_run_section(predicted, measured) for predicted, measured in runs),
         "<h2>How the search went</h2>"
         + fragment(plots.hypervolume({study.name: study.hypervolume_history()})),
@@ -115,6 +116,31 @@ def _front_figures(study: Study) -> str:
     figures = [plots.front(study.records(), study.front(), x=first, y=others[0], colour=colour)]
     figures += [plots.front(study.records(), study.front(), x=first, y=name) for name in others[1:]]
     return "".join(map(fragment, figures))
+
+
+def _split_figure(study: Study) -> str:
+    """Where the time goes at each split, with the most bits and the first codec of the space."""
+    traces = _traces_per_split(study)
+    q = study.question
+    unfit = [
+        name
+        for name, trace in traces.items()
+        if any(n > q.devices[place].memory_bytes for place, n in trace.memory_bytes.items())
+    ]
+    setting = (
+        f"edge {max(q.space.edge_bits)} bit, cloud {max(q.space.cloud_bits)} bit, wire {q.space.wires[0]}"
+    )
+    return f"<p class=note>{setting}</p>" + fragment(plots.per_split(traces, unfit=unfit))
+
+
+def _traces_per_split(study: Study) -> dict[str, RequestTrace]:
+    q = study.question
+    bits = {"edge_bits": max(q.space.edge_bits), "cloud_bits": max(q.space.cloud_bits)}
+    traces = {}
+    for k in q.space.split_values(q.model.n_blocks):
+        name = "cloud-only" if k < 0 else "edge-only" if k > q.model.n_blocks else str(k)
+        traces[name] = study.trace(q.plan({"split": k, **bits, "wire": q.space.wires[0]}))
+    return traces
 
 
 def _off_front(study: Study) -> list[TrialRecord]:
