@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import json
 import multiprocessing
 import platform
@@ -19,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import torch
 import transformers
 from tiny_models import VOCAB, architectures, tiny_model
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from workbench.errors import UnsupportedArchitectureError
 from workbench.models.anatomy import find_anatomy
@@ -61,11 +62,14 @@ class Case:
     chunks: tuple[int, ...]
     padded: bool
     cached: bool
+    batch: int = BATCH
 
 
+CACHED = Case("cached", CHUNKS, padded=False, cached=True, batch=1)
 CASES = (
     Case("one forward", (sum(CHUNKS),), padded=False, cached=False),
-    Case("cached", CHUNKS, padded=False, cached=True),
+    CACHED,
+    Case("cached batch", CHUNKS, padded=False, cached=True),
     Case("padded and cached", CHUNKS, padded=True, cached=True),
 )
 
@@ -78,7 +82,7 @@ def examine(model_type: str) -> Verdict:
     except Exception as error:
         return Verdict(model_type, NOT_BUILT, _short(error))
     if not truths:
-        reason = _attempt(lambda: _unsplit(model, CASES[0]))
+        reason = _attempt(lambda: _unsplit(copy.deepcopy(model), CASES[0]))
         return Verdict(model_type, NOT_BUILT, f"its unsplit forward fails: {reason}")
     if min(float(truth.float().std(dim=1).mean()) for truth in truths.values()) < 1e-4:
         return Verdict(model_type, NOT_BUILT, "its random logits are the same for every token")
@@ -102,7 +106,7 @@ def _compare(model_type: str, model: PreTrainedModel, n_blocks: int, truths: dic
             if difference:
                 reasons.append(f"{case.name}, split at {partition.split_points}: {difference}")
             largest = max(largest, difference)
-        difference = _rewound(stages, model) if _can_rewind(truths) else 0.0
+        difference = _rewound(stages, model) if CACHED in truths else 0.0
         if difference:
             reasons.append(f"after a rewind, split at {partition.split_points}: {difference}")
         largest, done = max(largest, difference), done + 1
@@ -131,19 +135,20 @@ def _partitions(n_blocks: int) -> Iterator[Partition]:
 # -- the two sides of the comparison --------------------------------------------------------------------
 
 
-def _tokens(length: int) -> Tensor:
-    return torch.randint(4, VOCAB, (BATCH, length), generator=torch.Generator().manual_seed(1))
+def _tokens(case: Case) -> Tensor:
+    shape = (case.batch, sum(case.chunks))
+    return torch.randint(4, VOCAB, shape, generator=torch.Generator().manual_seed(1))
 
 
-def _mask(length: int) -> Tensor:
-    mask = torch.ones((BATCH, length), dtype=torch.long)
+def _mask(case: Case) -> Tensor:
+    mask = torch.ones((case.batch, sum(case.chunks)), dtype=torch.long)
     mask[0, :PADDING] = 0
     return mask
 
 
 def _chunks(case: Case) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Token ids [B, T] and mask [B, P + T] of each forward."""
-    ids, mask, end = _tokens(sum(case.chunks)), _mask(sum(case.chunks)), 0
+    ids, mask, end = _tokens(case), _mask(case), 0
     for n_tokens in case.chunks:
         end += n_tokens
         yield ids[:, end - n_tokens : end], mask[:, :end] if case.padded else None
@@ -151,11 +156,14 @@ def _chunks(case: Case) -> Iterator[tuple[Tensor, Tensor | None]]:
 
 @torch.inference_mode()
 def _unsplit(model: PreTrainedModel, case: Case) -> Tensor:
-    """The truth: the model's own forward with a cache that it makes itself. [B, all tokens, V]"""
-    model = copy.deepcopy(model)
-    arguments = find_arguments(model)
+    """The truth: the model's own forward with a cache of its own. [B, all tokens, V]"""
+    arguments = frozenset(inspect.signature(type(model).forward).parameters)
     name = next((a for a in ("past_key_values", "cache_params", "state") if a in arguments), None)
-    logits, past, seen = [], None, 0
+    if case.cached and name is None:
+        raise ValueError("the model has no cache")
+    makes_its_own = name != "past_key_values" or model.config.model_type == "minimax"
+    past = DynamicCache(config=model.config) if case.cached and not makes_its_own else None
+    logits, seen = [], 0
     for ids, mask in _chunks(case):
         call: dict[str, Any] = {"input_ids": ids, "use_cache": case.cached}
         if "position_ids" in arguments:
@@ -165,17 +173,12 @@ def _unsplit(model: PreTrainedModel, case: Case) -> Tensor:
         if past is not None and name is not None:
             call[name] = past
         output = model(**call)
-        past = getattr(output, name, None) if name and case.cached else None
+        past = (past or getattr(output, str(name))) if case.cached else None
         seen += ids.shape[1]
-        logits.append(output.logits[:, -ids.shape[1] :])
+        logits.append(output.logits)
+        if output.logits.shape[:2] != ids.shape:
+            raise ValueError(f"logits {tuple(output.logits.shape)} for tokens {tuple(ids.shape)}")
     return torch.cat(logits, dim=1)
-
-
-def find_arguments(model: PreTrainedModel) -> frozenset[str]:
-    """The names that the model's forward takes."""
-    import inspect
-
-    return frozenset(inspect.signature(type(model).forward).parameters)
 
 
 def _positions(ids: Tensor, mask: Tensor | None, seen: int) -> Tensor:
@@ -185,32 +188,30 @@ def _positions(ids: Tensor, mask: Tensor | None, seen: int) -> Tensor:
 
 
 def _split(stages: Sequence[StageModel], case: Case) -> Tensor:
-    caches = [stage.new_cache(BATCH) if case.cached else None for stage in stages]
+    caches = [stage.new_cache(case.batch) if case.cached else None for stage in stages]
     return torch.cat([_through(stages, caches, ids, mask) for ids, mask in _chunks(case)], dim=1)
 
 
 def _through(stages: Sequence[StageModel], caches: Sequence[Any], ids: Tensor, mask: Tensor | None) -> Tensor:
     passed: Any = ids
     for stage, cache in zip(stages, caches, strict=True):
-        passed = stage.forward(passed, attention_mask=mask, cache=cache, token_ids=ids if stage.needs_token_ids else None)
+        passed = stage.forward(
+            passed, attention_mask=mask, cache=cache, token_ids=ids if stage.needs_token_ids else None
+        )
     return passed  # type: ignore[no-any-return]
-
-
-def _can_rewind(truths: dict[Case, Tensor]) -> bool:
-    return CASES[1] in truths
 
 
 def _rewound(stages: Sequence[StageModel], model: PreTrainedModel) -> float:
     """Take back the last two forwards, give their tokens again as one."""
-    case, last = CASES[1], sum(CHUNKS[-2:])
-    caches = [stage.new_cache(BATCH) for stage in stages]
-    for ids, mask in _chunks(case):
+    last = sum(CHUNKS[-2:])
+    caches = [stage.new_cache() for stage in stages]
+    for ids, mask in _chunks(CACHED):
         _through(stages, caches, ids, mask)
     for cache in caches:
         cache.rewind(last)
-    again = Case("again", (*CHUNKS[:-2], last), padded=False, cached=True)
+    again = replace(CACHED, chunks=(*CHUNKS[:-2], last))
     try:
-        truth = _unsplit(model, again)
+        truth = _unsplit(copy.deepcopy(model), again)
     except Exception:  # not a way in which this model can be run
         return 0.0
     *_, (ids, mask) = _chunks(again)
@@ -229,7 +230,7 @@ def _difference(ours: Tensor, truth: Tensor) -> float:
 
 def _try_unsplit(model: PreTrainedModel, case: Case) -> Tensor | None:
     try:
-        truth = _unsplit(model, case)
+        truth = _unsplit(copy.deepcopy(model), case)
     except Exception:
         return None
     return truth if bool(truth.isfinite().all()) else None
@@ -307,7 +308,11 @@ def _line(verdict: Verdict) -> str:
 def _report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {
         "benchmark": "conformance",
-        "host": {"machine": platform.machine(), "system": platform.platform(), "processor": platform.processor()},
+        "host": {
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "processor": platform.processor(),
+        },
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -342,7 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(_report(verdicts), indent=1) + "\n", encoding="utf-8")
     differing = any(v.outcome == DIFFERS for v in verdicts)
-    return int(differing or (not options.only and numbers["architectures_run"] < TARGETS["architectures_run"]))
+    return int(
+        differing or (not options.only and numbers["architectures_run"] < TARGETS["architectures_run"])
+    )
 
 
 if __name__ == "__main__":

@@ -12,12 +12,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache
 
 from workbench.errors import UnsupportedArchitectureError
 from workbench.models.dataflow import (
@@ -27,8 +25,10 @@ from workbench.models.dataflow import (
     TRACE_TOKENS,
     Dataflow,
     UntraceableError,
+    order_of_calls,
     trace,
 )
+from workbench.models.pasts import new_past
 
 __all__ = ["Anatomy", "find_anatomy"]
 
@@ -120,22 +120,48 @@ def _examine(twin: PreTrainedModel) -> Anatomy:
     ids = torch.zeros((TRACE_BATCH, TRACE_TOKENS), dtype=torch.long, device="meta")
     try:
         path, blocks = _find_blocks(twin, ids)
-        cache = DynamicCache(config=twin.config) if cache_argument in ("past_key_values", "cache_params") else None
-        given = {cache_argument: cache} if cache is not None else {}
-        flow = trace(twin, blocks, lambda: twin(input_ids=ids, use_cache=True, **given), ids, cache)
-    except UntraceableError as error:
-        raise UnsupportedArchitectureError(f"{type(twin).__name__} cannot be split: {error}") from error
+        flow = _follow(twin, blocks, ids, cache_argument)
+    except Exception as error:
+        reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
+        raise UnsupportedArchitectureError(f"{type(twin).__name__} cannot be split: {reason}") from error
     return Anatomy(type(twin).__name__, path, len(blocks), flow, cache_argument, arguments)
 
 
+def _follow(twin: PreTrainedModel, blocks: nn.ModuleList, ids: Tensor, cache_argument: str | None) -> Dataflow:
+    sizes = {"batch": TRACE_BATCH, "device": ids.device, "dtype": twin.dtype}
+    cache = new_past(twin.config, cache_argument, 0, len(blocks), **sizes)
+    given = {cache_argument: cache} if cache_argument else {}
+    return trace(twin, blocks, lambda: twin(input_ids=ids, use_cache=True, **given).logits, ids, cache)
+
+
 def _find_blocks(twin: PreTrainedModel, ids: Tensor) -> tuple[str, nn.ModuleList]:
-    """The list of modules that holds most parameters among those that a forward runs once each, in order."""
-    found = {path: item for path, item in _lists(twin) if len(item)}
-    sizes = {path: sum(p.numel() for p in item.parameters()) for path, item in found.items()}
-    if not found:
-        raise UntraceableError("it has no list of blocks")
-    path = max(sizes, key=lambda p: sizes[p])
-    return path, found[path]
+    """The largest of the lists of modules that a forward runs once each, in order.
+
+    Raises:
+        UntraceableError: there is none, or a list whose modules run between the blocks has weights too.
+    """
+    lists = {path: found for path, found in _lists(twin) if len(found)}
+    with _states_untouched(twin):
+        order = order_of_calls({path: list(found) for path, found in lists.items()}, lambda: twin(input_ids=ids))
+    once = [path for path, found in lists.items() if _positions(order, path) == list(range(len(found)))]
+    sizes = {path: sum(p.numel() for p in found.parameters()) for path, found in lists.items()}
+    ran = {path for path, _ in order}
+    if not once or max(ran, key=lambda p: sizes[p]) not in once:
+        raise UntraceableError("it has no list of blocks that run once each, in order")
+    path = max(once, key=lambda p: sizes[p])
+    _check_whole(order, path, lists)
+    return path, lists[path]
+
+
+def _positions(order: list[tuple[str, int]], path: str) -> list[int]:
+    return [i for called, i in order if called == path]
+
+
+def _check_whole(order: list[tuple[str, int]], path: str, lists: dict[str, nn.ModuleList]) -> None:
+    first, last = order.index((path, 0)), order.index((path, len(lists[path]) - 1))
+    between = {called for called, _ in order[first:last]} - {path}
+    if any(next(lists[p].parameters(), None) is not None for p in between):
+        raise UntraceableError(f"its layers are spread over several lists, {path} and {', '.join(sorted(between))}")
 
 
 def _lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleList]]:
@@ -146,6 +172,15 @@ def _lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleLi
             yield below, child
         else:
             yield from _lists(child, below)
+
+
+@contextmanager
+def _states_untouched(model: nn.Module) -> Iterator[None]:
+    """For the few architectures whose modules keep state themselves."""
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    yield
+    for module, attributes in before:
+        vars(module).update(attributes)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "Target",
     "UntraceableError",
+    "order_of_calls",
     "trace",
 ]
 
@@ -90,6 +91,7 @@ class Dataflow:
     users: dict[str, frozenset[int]]  # per parameter: the blocks that use it, BEFORE_BLOCKS, AFTER_BLOCKS
     recomputed: tuple[tuple[tuple[int, frozenset[str]], ...], ...]  # per cut: (split points crossed, parameters)
     cache_layers: tuple[tuple[int, ...], ...]  # per block: the cache layers that it writes
+    module_state: tuple[tuple[str, str], ...]  # modules that keep state themselves: path and attribute
 
     def shared_parameters(self, start: int, stop: int) -> set[str]:
         """Parameters that the inputs of cuts ``[start, stop)`` need on a side that begins at ``start``."""
@@ -104,27 +106,29 @@ class Mark:
     cross: int = 0  # bit k: made below split point k
     params: int = 0  # bit i: computed from the i-th parameter, since the last cut
     ids: bool = False  # computed from the token ids
-    deep: bool = False  # made in a block
+    blocks: int = 0  # bit i: computed from something that block i made
 
     def join(self, other: Mark) -> None:
         self.cross |= other.cross
         self.params |= other.params
         self.ids |= other.ids
-        self.deep |= other.deep
+        self.blocks |= other.blocks
 
     @property
     def pure_ids(self) -> bool:
         """Who has the token ids can compute it again."""
-        return self.ids and not self.params and not self.deep
+        return self.ids and not self.params and not self.blocks
 
 
-def trace(model: nn.Module, blocks: nn.ModuleList, call: Callable[[], Any], ids: Tensor, cache: Any) -> Dataflow:
+def trace(
+    model: nn.Module, blocks: nn.ModuleList, call: Callable[[], Tensor], ids: Tensor, cache: Any
+) -> Dataflow:
     """Follow one forward.
 
     Args:
         model: on the meta device.
         blocks: its blocks, in order.
-        call: runs the forward.
+        call: runs the forward, returns the logits.
         ids: the token ids that ``call`` gives, [TRACE_BATCH, TRACE_TOKENS].
         cache: the cache that ``call`` gives, or None.
 
@@ -136,11 +140,33 @@ def trace(model: nn.Module, blocks: nn.ModuleList, call: Callable[[], Any], ids:
     handles = tracer.hook()
     try:
         with torch.no_grad(), tracer:
+            logits = call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tracer.finish(logits)
+
+
+def order_of_calls(modules: dict[str, list[nn.Module]], call: Callable[[], Any]) -> list[tuple[str, int]]:
+    """Which of some lists' modules a forward on the meta device calls, in order: list and position."""
+    order: list[tuple[str, int]] = []
+    handles = [
+        module.register_forward_pre_hook(lambda *_, seen=(path, i): order.append(seen))
+        for path, members in modules.items()
+        for i, module in enumerate(members)
+    ]
+    try:
+        with torch.no_grad(), _OnMeta():
             call()
     finally:
         for handle in handles:
             handle.remove()
-    return tracer.finish()
+    return order
+
+
+class _OnMeta(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run_on_meta(func, args, kwargs or {})
 
 
 _CLEAN = frozenset(
@@ -175,12 +201,16 @@ class _Tracer(TorchDispatchMode):
         self.index = {id(p): i for i, p in enumerate(model.parameters())}
         self.users: list[set[int]] = [set() for _ in self.names]
         self.seen: list[_Seen] = []
+        self.last: dict[Target, int] = {}  # what leaves the last block, as a bit of Mark.params
         self.recomputed: list[list[tuple[int, int]]] = [[] for _ in range(self.n + 1)]
         self.refusals: dict[int, str] = {}
         self.ids_until = 0
         self.results: list[Any] = []
         self.cache_layers: list[tuple[int, ...]] = []
         self.arguments: tuple[Any, Any] = ((), {})
+        self.states = {id(tensor) for _, tensor in leaves(cache)}  # of a cache that is no object
+        self.module_state = _tensor_attributes(model)
+        self.model = model
         self._keep(ids, Mark(cross=self.every, ids=True))
 
     # -- every operation --------------------------------------------------------------------------------
@@ -193,7 +223,7 @@ class _Tracer(TorchDispatchMode):
         result = run_on_meta(func, args, kwargs)
         if self.phase is not None:
             joined.cross |= self.every & ~self._low()
-            joined.deep = True
+            joined.blocks |= 1 << self.phase
         for tensor in _tensors(result):
             self._made(tensor, joined)
         return result
@@ -205,22 +235,25 @@ class _Tracer(TorchDispatchMode):
             self.users[index].add(self._user())
             mark.params |= 1 << index
         hidden = mark.cross & self._low()
+        mark.cross &= ~hidden
         if hidden and mark.pure_ids:
             self._reads_ids()
         elif hidden:
             where = "after the blocks" if self.phase is None else f"in block {self.phase}"
             for k in range(self.n + 1):
                 if hidden >> k & 1:
-                    self.refusals.setdefault(k, f"a value made before split point {k} is read {where}")
+                    self._refuse(k, f"a value made below it is read {where}, not passed as an argument")
         return mark
 
     def _made(self, tensor: Tensor, mark: Mark) -> None:
+        if id(tensor) in self.states:
+            return
         known = self.marks.get(id(tensor))
         if known is None:
-            self._keep(tensor, Mark(mark.cross, mark.params, mark.ids, mark.deep))
+            self._keep(tensor, Mark(mark.cross, mark.params, mark.ids, mark.blocks))
             return
         known.join(mark)
-        if tensor._base is not None:
+        if tensor._base is not None and id(tensor._base) not in self.states:
             self.mutated.setdefault(id(tensor._base), Mark()).join(mark)
             self._made(tensor._base, mark)
 
@@ -261,10 +294,7 @@ class _Tracer(TorchDispatchMode):
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             if self.done != i - 1 or self.phase is not None:
                 raise UntraceableError(f"block {i} runs after block {self.done}")
-            for path, tensor in list(leaves(args)):
-                args = replace(args, path, self._cut(i, path, tensor))
-            for path, tensor in list(leaves(kwargs)):
-                kwargs = replace(kwargs, path, self._cut(i, path, tensor))
+            args, kwargs = self._cut_all(i, args), self._cut_all(i, kwargs)
             self.phase, self.arguments = i, (args, kwargs)
             return args, kwargs
 
@@ -275,30 +305,45 @@ class _Tracer(TorchDispatchMode):
             self.results.append(_template(result, *self.arguments))
             self.cache_layers.append(self._newly_written())
             self.phase, self.done = None, i
-            if i == self.n - 1:
-                for path, tensor in list(leaves(result)):
-                    result = replace(result, path, self._cut(self.n, path, tensor))
-            return result
+            return self._cut_all(self.n, result) if i == self.n - 1 else result
 
         return hook
 
+    def _cut_all(self, i: int, tree: Any) -> Any:
+        for path, tensor in list(leaves(tree)):
+            passed = self._cut(i, path, tensor)
+            tree = tree if passed is tensor else replace(tree, path, passed)
+        return tree
+
     def _cut(self, i: int, path: Path, tensor: Tensor) -> Tensor:
         """What goes on at cut ``i``: the tensor, or a copy that counts as having crossed there."""
+        if id(tensor) in self.states:
+            return tensor
         mark = self._mark(tensor)
         if id(tensor) in self.index:
             mark.params |= 1 << self.index[id(tensor)]
         low = mark.cross & ((2 << i) - 1)
-        if low and mark.pure_ids:
+        if mark.pure_ids and low:
             self.ids_until = max(self.ids_until, i + 1)
-        elif low:
-            self.seen.append(_Seen(Target(i, path), low, tensor, tensor._version, self.done))
-        self.recomputed[i].append((0 if mark.pure_ids else low, mark.params))
-        if not low or mark.pure_ids:
-            return tensor
+            low = 0
+        self.recomputed[i].append((low, mark.params))
+        return self._crossed(tensor, mark, low, Target(i, path)) if low else tensor
+
+    def _crossed(self, tensor: Tensor, mark: Mark, low: int, target: Target) -> Tensor:
+        self.seen.append(_Seen(target, low, tensor, tensor._version, self.done))
+        for k in range(target.block):
+            if low >> k & 1 and mark.blocks >> k:
+                self._refuse(k, f"an argument of block {target.block} is made on both sides of it")
         with _disable_current_modes():
             copy = tensor.clone()
-        self._keep(copy, Mark(cross=mark.cross & ~low, ids=mark.ids, deep=True))
+        copied = Mark(cross=mark.cross & ~low, ids=mark.ids, blocks=mark.blocks)
+        if target.block == self.n:
+            copied.params = self.last[target] = 1 << (len(self.names) + len(self.last))
+        self._keep(copy, copied)
         return copy
+
+    def _refuse(self, split_point: int, reason: str) -> None:
+        self.refusals.setdefault(split_point, reason)
 
     def _newly_written(self) -> tuple[int, ...]:
         known = {i for written in self.cache_layers for i in written}
@@ -306,9 +351,11 @@ class _Tracer(TorchDispatchMode):
         return tuple(i for i, layer in enumerate(layers) if i not in known and _is_written(layer))
 
     # -- the end ----------------------------------------------------------------------------------------
-    def finish(self) -> Dataflow:
+    def finish(self, logits: Tensor) -> Dataflow:
         if self.done != self.n - 1:
             raise UntraceableError(f"only {self.done + 1} of {self.n} blocks ran")
+        reached = self._mark(logits).params
+        self.seen = [s for s in self.seen if s.target.block < self.n or reached & self.last[s.target]]
         return Dataflow(
             n_blocks=self.n,
             crossing=tuple(self._crossing(k) for k in range(self.n + 1)),
@@ -318,6 +365,7 @@ class _Tracer(TorchDispatchMode):
             users={name: frozenset(users) for name, users in zip(self.names, self.users, strict=True)},
             recomputed=tuple(tuple((low, self._named(p)) for low, p in cut) for cut in self.recomputed),
             cache_layers=tuple(self.cache_layers),
+            module_state=tuple(sorted(_tensor_attributes(self.model) - self.module_state)),
         )
 
     def _named(self, params: int) -> frozenset[str]:
@@ -345,18 +393,30 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
     return (leaf for leaf in tree_iter(tree) if isinstance(leaf, Tensor))
 
 
+def _tensor_attributes(model: nn.Module) -> set[tuple[str, str]]:
+    """Plain attributes of modules that hold a tensor."""
+    modules = model.named_modules()
+    return {(p, name) for p, m in modules for name, value in vars(m).items() if isinstance(value, Tensor)}
+
+
 def _template(result: Any, args: Any, kwargs: Any) -> Any:
-    """A block's result with each tensor replaced by where its arguments hold one of the same shape."""
-    if isinstance(result, Tensor):
-        inputs = (*leaves(args), *leaves(kwargs))
-        alike = (Source(p) for p, t in inputs if t.shape == result.shape and t.dtype == result.dtype)
-        return next(alike, None)
-    if isinstance(result, (tuple, list)):
-        return type(result)([_template(item, args, kwargs) for item in result])
+    """A block's result, each tensor replaced by where its arguments hold itself or one of the same shape."""
+    given = [*enumerate(args), *kwargs.items()]
+    same = [Source((key,)) for key, argument in given if argument is result]
     if result is None or isinstance(result, (bool, int, float, str)):
         return result
-    same = [Source((i,)) for i, arg in enumerate(args) if arg is result]
-    return next(iter(same + [Source((name,)) for name, arg in kwargs.items() if arg is result]), None)
+    if isinstance(result, Tensor):
+        inputs = [*leaves(args), *leaves(kwargs)]
+        itself = [Source(path) for path, t in inputs if t is result]
+        alike = [(t.dtype != result.dtype, Source(path)) for path, t in inputs if t.shape == result.shape]
+        return next((source for source in (*itself, *(s for _, s in sorted(alike, key=_first)))), None)
+    if isinstance(result, (tuple, list)) and not same:
+        return type(result)([_template(item, args, kwargs) for item in result])
+    return next(iter(same), None)
+
+
+def _first(pair: tuple[bool, Source]) -> bool:
+    return pair[0]
 
 
 def _is_written(layer: Any) -> bool:

@@ -30,7 +30,16 @@ def run_on_meta(func: Any, args: Any, kwargs: Any) -> Any:
         return func(first, _without_masks(args[1]), **kwargs)
     if func in (aten.index_put.default, aten.index_put_.default):
         return func(first, _without_masks(args[1]), *args[2:], **kwargs)
+    if func is aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
+        return torch.zeros(first.shape, dtype=kwargs.get("dtype") or first.dtype)
+    if func is aten.split_with_sizes.default:
+        return func(first, _adding_up(args[1], first.shape[args[2] if len(args) > 2 else 0]), *args[2:], **kwargs)
     return func(*args, **kwargs)
+
+
+def _adding_up(sizes: list[int], total: int) -> list[int]:
+    """Sizes of parts that were data, made to fit."""
+    return sizes if sum(sizes) == total else [*[0] * (len(sizes) - 1), total]
 
 
 def _without_masks(indices: Any) -> list[Tensor | None]:

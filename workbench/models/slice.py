@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache
 
-from workbench.errors import InputError, PlanError
+from workbench.errors import InputError, PlanError, UnsupportedArchitectureError
 from workbench.models.anatomy import Anatomy, find_anatomy
 from workbench.models.kv_cache import DEFAULT_REWIND, StageCache
+from workbench.models.pasts import new_past
 from workbench.models.wiring import Wiring
 from workbench.plan import Stage
 
@@ -60,8 +60,8 @@ class StageModel:
 
     @property
     def needs_token_ids(self) -> bool:
-        """True where this stage's blocks read token ids, so that these must come with each boundary."""
-        return not self.stage.embedding and self.stage.start < self.anatomy.flow.ids_until
+        """True where token ids must come with each boundary, as the stage's blocks read them."""
+        return self._wiring.needs_token_ids
 
     @property
     def boundary_in(self) -> tuple[str, ...]:
@@ -83,9 +83,24 @@ class StageModel:
         return self.module.device
 
     def new_cache(self, batch: int = 1, *, max_rewind: int = DEFAULT_REWIND) -> StageCache:
-        """An empty cache for ``batch`` sequences; tokens up to ``max_rewind`` back can be taken back where
-        layers forget (elsewhere all can)."""
-        return StageCache(DynamicCache(config=self.module.config), self._owned_cache_layers(), max_rewind=max_rewind)
+        """An empty cache for ``batch`` sequences.
+
+        Args:
+            batch: number of sequences.
+            max_rewind: how many tokens can be taken back where layers forget; elsewhere all can.
+
+        Raises:
+            UnsupportedArchitectureError: the architecture has no cache.
+        """
+        argument, stage, module = self.anatomy.cache_argument, self.stage, self.module
+        if argument is None:
+            raise UnsupportedArchitectureError(
+                f"{self.anatomy.architecture} has no cache: give it all tokens in each forward, cache=None"
+            )
+        states = {"batch": batch, "device": self.device, "dtype": self.dtype}
+        past = new_past(module.config, argument, stage.start, stage.stop, **states)
+        own = [(module.get_submodule(p), name) for p, name in self.anatomy.flow.module_state if self._runs(p)]
+        return StageCache(past, self._owned_cache_layers(), in_modules=own, max_rewind=max_rewind)
 
     @torch.inference_mode()
     def forward(
@@ -128,6 +143,10 @@ class StageModel:
             return None
         blocks = self.anatomy.flow.cache_layers[self.stage.start : self.stage.stop]
         return frozenset(i for layers in blocks for i in layers)
+
+    def _runs(self, path: str) -> bool:
+        block = self.anatomy.block_of(path)
+        return block is None or self.stage.start <= block < self.stage.stop
 
     def _ids(self, inputs: Tensor | Boundary, token_ids: Tensor | None) -> Tensor:
         if isinstance(inputs, Tensor):
@@ -189,7 +208,7 @@ def slice_model(model: PreTrainedModel, stage: Stage) -> StageModel:
     anatomy = find_anatomy(model)
     _check(stage, anatomy)
     model.tie_weights(recompute_mapping=False)
-    model.eval().requires_grad_(False)
+    model.eval()
     return StageModel(model, stage, anatomy)
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from workbench.errors import InputError
 from workbench.models.anatomy import Anatomy
 from workbench.models.call_tree import Path, read, replace
 from workbench.models.dataflow import AFTER_BLOCKS, BEFORE_BLOCKS, TRACE_BATCH, TRACE_TOKENS, Crossing, Source
@@ -42,6 +41,7 @@ class Wiring:
         self._collected: dict[int, Tensor] = {}
         self._blanks: list[tuple[nn.Module, str]] = []
         self._forwarded = _forwarded(self.incoming, self.outgoing)
+        self._sizes = _batch_and_length(self.incoming)
         if not stage.is_whole:
             self._prune()
             self._wire()
@@ -61,12 +61,14 @@ class Wiring:
 
     def blank_ids(self, boundary: tuple[Tensor, ...]) -> Tensor:
         """Token ids [B, T] that nobody reads, for the batch and length of a boundary."""
-        for tensor, known in zip(boundary, self.incoming, strict=True):
-            for i, sizes in enumerate(zip(known.shape, known.shape[1:], strict=False)):
-                if sizes == (TRACE_BATCH, TRACE_TOKENS) and tensor.dim() == len(known.shape):
-                    return torch.zeros(tensor.shape[i : i + 2], dtype=torch.long, device=self.module.device)
-        shapes = [tuple(tensor.shape) for tensor in boundary]
-        raise InputError(f"stage {self.stage} cannot tell batch and length from a boundary of shapes {shapes}")
+        index, dim = self._sizes or (0, 0)
+        shape = boundary[index].shape[dim : dim + 2]
+        return torch.zeros(shape, dtype=torch.long, device=self.module.device)
+
+    @property
+    def needs_token_ids(self) -> bool:
+        """Its blocks read token ids, or the boundary's shapes do not tell batch and length."""
+        return bool(self.incoming) and (self.stage.start < self.anatomy.flow.ids_until or self._sizes is None)
 
     def _receive(self, tensor: Tensor, known: Crossing) -> Tensor:
         if not tensor.is_floating_point():
@@ -217,12 +219,29 @@ def _forwarded(incoming: tuple[Crossing, ...], outgoing: tuple[Crossing, ...]) -
     return {i: known[c.targets[0]] for i, c in enumerate(outgoing) if c.targets[0] in known}
 
 
+def _batch_and_length(incoming: tuple[Crossing, ...]) -> tuple[int, int] | None:
+    """Which tensor, and from which dimension on, is [..., B, T, ...]."""
+    for index, crossing in enumerate(incoming):
+        for dim, sizes in enumerate(zip(crossing.shape, crossing.shape[1:], strict=False)):
+            if sizes == (TRACE_BATCH, TRACE_TOKENS):
+                return index, dim
+    return None
+
+
 def _fill(template: Any, args: Any, kwargs: Any) -> Any:
     if isinstance(template, Source):
-        return read(args if isinstance(template.path[0], int) else kwargs, template.path)
+        return _argument(args, kwargs, template.path)
     if isinstance(template, (tuple, list)):
         return type(template)([_fill(item, args, kwargs) for item in template])
     return template
+
+
+def _argument(args: Any, kwargs: Any, path: Path) -> Any:
+    """The argument that a placeholder is taken from, None where this forward has none, e.g. without a cache."""
+    try:
+        return read(args if isinstance(path[0], int) else kwargs, path)
+    except (IndexError, KeyError, TypeError):
+        return None
 
 
 def _blank_linear(n_out: int) -> Forward:
