@@ -34,7 +34,9 @@ def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     device = DeviceProfile.from_dict(config["device"]) if config["device"] else None
     model = load_model(config["model"])
-    keys = KeyPair(**config["keys"]) if config["keys"] else None  # plain text: on loopback, to measure its cost
+    keys = (
+        KeyPair(**config["keys"]) if config["keys"] else None
+    )  # plain text: on loopback, to measure its cost
     with listen(keys=keys, allowed=config["allowed"]) as server:
         cloud = CloudServer(model, server, device=device, compute=config["compute"])
         channel.send({"event": "ready", "address": server.address})

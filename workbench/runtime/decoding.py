@@ -73,16 +73,16 @@ class Sampling:
 class Sampler:
     """Chooses tokens for one session. Equal settings and logits give equal tokens."""
 
-    def __init__(self, sampling: Sampling, device: str = "cpu") -> None:
+    def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        self._generator = torch.Generator(device).manual_seed(sampling.seed)
+        self._generator = torch.Generator().manual_seed(sampling.seed)
         self._warpers = LogitsProcessorList(_warpers(sampling))
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Token ids [B] from the logits [B, V] of the last position."""
         if not self._sampling.do_sample:
             return logits.argmax(dim=-1)
-        scores = logits.to(torch.float32)
+        scores = logits.to("cpu", torch.float32)  # one random stream, whatever computed the logits
         no_ids = torch.empty(len(scores), 0, dtype=torch.long)
         weights = torch.softmax(self._warpers(no_ids, scores), dim=-1)
         return torch.multinomial(weights, num_samples=1, generator=self._generator).squeeze(1)

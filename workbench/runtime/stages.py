@@ -70,12 +70,23 @@ class StageRun:
         """
         started_s, context = perf_counter(), self._cache.length
         if padding is not None:
+            padding = padding.to(self._model.device)
             self._mask = padding if self._mask is None else torch.cat([self._mask, padding], dim=1)
         output = self._model.forward(
-            inputs, attention_mask=self._mask, cache=self._cache, token_ids=token_ids, logits_to_keep=1
+            self._here(inputs),
+            attention_mask=self._mask,
+            cache=self._cache,
+            token_ids=None if token_ids is None else token_ids.to(self._model.device),
+            logits_to_keep=1,
         )
         modelled_s = self._step_s(self._cache.length - context, context, self._batch)
         return output, self._throttle.pace(started_s, modelled_s)
+
+    def _here(self, inputs: Tensor | Boundary) -> Tensor | Boundary:
+        device = self._model.device
+        if isinstance(inputs, Tensor):
+            return inputs.to(device)
+        return Boundary(tuple(tensor.to(device) for tensor in inputs.tensors), inputs.names)
 
     def boundary(self, tensors: Mapping[str, Tensor]) -> Boundary:
         """What ``tensors_of`` gave, as this stage takes it.
