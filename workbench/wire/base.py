@@ -20,6 +20,7 @@ from workbench.wire.sizes import wire_bytes
 __all__ = ["MAX_FRAMES", "Frame", "Request", "Server", "Transport"]
 
 Frame = bytes | bytearray | memoryview
+"""A memoryview is one of bytes (format "B"), so that its length is its size."""
 MAX_FRAMES = 16
 
 
@@ -57,14 +58,14 @@ class _End(ABC):
     def _written(self, message: Message, frames: Sequence[Frame]) -> tuple[bytes, int]:
         """The header frame, and the bytes that the whole takes."""
         header = encode_message(message)
-        n_bytes = wire_bytes([len(header), *map(_length, frames)], secure=self.secure)
+        n_bytes = wire_bytes([len(header), *map(len, frames)], secure=self.secure)
         self.bytes_sent += n_bytes
         return header, n_bytes
 
     def _read(self, parts: Sequence[Frame]) -> tuple[Message, list[Frame]]:
         if not 1 <= len(parts) <= 1 + MAX_FRAMES:
             raise ProtocolError(f"a message has a header and up to {MAX_FRAMES} frames: {len(parts)} came")
-        self.bytes_received += wire_bytes([_length(part) for part in parts], secure=self.secure)
+        self.bytes_received += wire_bytes([len(part) for part in parts], secure=self.secure)
         return decode_message(bytes(parts[0])), list(parts[1:])
 
 
@@ -149,7 +150,3 @@ class Server(_End):
 
     @abstractmethod
     def _take(self, timeout_s: float) -> tuple[bytes, Sequence[Frame]] | None: ...
-
-
-def _length(frame: Frame) -> int:
-    return frame.nbytes if isinstance(frame, memoryview) else len(frame)

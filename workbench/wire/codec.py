@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ProtocolError
-from workbench.quantization.activations import Packed, pack, unpack
+from workbench.quantization.activations import Packed, PartLayout, pack, part_layout, unpack
 from workbench.quantization.layout import packed_bytes
 from workbench.wire.base import Frame
 from workbench.wire.messages import RAW_CODECS, TensorHeader
@@ -58,12 +58,22 @@ def decode_tensors(
 
 def _encode(name: str, tensor: Tensor, codec: str) -> tuple[TensorHeader, Frame]:
     if tensor.dtype in _RAW_NAMES and tensor.dim() > 0:
-        raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-        packed = Packed(raw, tuple(tensor.shape), _RAW_NAMES[tensor.dtype])
+        packed = Packed((tensor,), tuple(tensor.shape), _RAW_NAMES[tensor.dtype])
     else:
         packed = pack(tensor, codec)
-    frame = packed.data.cpu().numpy().data
+    views = [_bytes_of(part) for part in packed.parts]
+    frame = views[0] if len(views) == 1 else b"".join(views)
     return TensorHeader(name, packed.shape, packed.codec, packed.clipped), frame
+
+
+def _bytes_of(part: Tensor) -> memoryview:
+    """The tensor's own memory, where it is on the CPU and in order."""
+    if part.device.type != "cpu":
+        part = part.cpu()
+    if part.dtype is torch.bfloat16:  # which NumPy lacks
+        part = part.view(torch.int16)
+    array = part.contiguous().numpy()
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def _check(header: TensorHeader, n_bytes: int) -> None:
@@ -79,21 +89,33 @@ def _check(header: TensorHeader, n_bytes: int) -> None:
 
 
 def _decode(header: TensorHeader, frame: Frame, dtype: torch.dtype) -> Tensor:
-    data = _as_tensor(frame)
-    if header.codec in RAW_CODECS:
-        if header.codec == "bool" and data.numel() and int(data.max()) > 1:
-            raise ProtocolError(f"tensor {header.name!r}: a bool is 0 or 1, {int(data.max())} came")
-        return data.view(_RAW[header.codec]).view(header.shape)
-    return unpack(Packed(data, header.shape, header.codec), dtype)
+    raw = _RAW.get(header.codec)
+    parts = _parts(frame, ((raw, header.shape),) if raw else part_layout(header.shape, header.codec))
+    if raw is None:
+        return unpack(Packed(parts, header.shape, header.codec), dtype)
+    if raw is torch.bool and max(frame, default=0) > 1:
+        raise ProtocolError(f"{header.name!r}: a bool is 0 or 1, {max(frame)} came")
+    return parts[0]
 
 
-def _as_tensor(frame: Frame) -> Tensor:
-    """uint8 [n_bytes]; shares the frame's memory where it is large, writable and aligned."""
+def _parts(frame: Frame, layout: PartLayout) -> tuple[Tensor, ...]:
+    """The frame's bytes as tensors; they share its memory where it is large, writable and aligned."""
+    buffer = _readable(frame)
+    parts, offset = [], 0
+    for dtype, shape in layout:
+        count = math.prod(shape)
+        if count:
+            parts.append(torch.frombuffer(buffer, dtype=dtype, count=count, offset=offset).view(shape))
+        else:
+            parts.append(torch.empty(shape, dtype=dtype))
+        offset += count * dtype.itemsize
+    return tuple(parts)
+
+
+def _readable(frame: Frame) -> Frame:
+    """The frame itself, or an aligned copy that may be written to."""
     view = memoryview(frame)
-    if len(view) >= _COPIED_BELOW and not view.readonly:
-        shared = torch.frombuffer(view, dtype=torch.uint8)
-        if shared.data_ptr() % _ALIGNMENT == 0:
-            return shared
-    copied = torch.empty(len(view), dtype=torch.uint8)
-    copied.numpy().data[:] = view
-    return copied
+    if len(view) < _COPIED_BELOW or view.readonly:
+        return bytearray(view)
+    shared = torch.frombuffer(view, dtype=torch.uint8, count=1)
+    return frame if shared.data_ptr() % _ALIGNMENT == 0 else bytearray(view)

@@ -41,8 +41,10 @@ BOUNDARY_NAME = "hidden_states"
 
 def wire_bytes(frame_sizes: Sequence[int], *, secure: bool = False) -> int:
     """What TCP carries for one message of frames of these sizes."""
-    extra = _CURVE_BYTES if secure else 0
-    return sum(n + extra + (2 if n + extra <= 255 else 9) for n in frame_sizes)
+    total, extra = 0, _CURVE_BYTES if secure else 0
+    for size in frame_sizes:
+        total += size + extra + (2 if size + extra <= 255 else 9)
+    return total
 
 
 def message_bytes(message: Message, frame_sizes: Sequence[int] = (), *, secure: bool = False) -> int:

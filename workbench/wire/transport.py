@@ -35,6 +35,9 @@ MAX_FRAME_BYTES = 1 << 30
 
 _LOOK_MS = 100  # how often a waiting client looks whether its connection still stands
 _LINGER_MS = 1000
+_COPIED_BELOW = 1 << 16  # bytes; sending a larger frame from where it lies is worth its bookkeeping
+_FOREVER_MS = -1  # a fresh socket's
+_MORE = int(zmq.SNDMORE)
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"  # where libzmq asks, per context (rfc.zeromq.org/spec/27)
@@ -121,6 +124,7 @@ class _Client(Transport):
     ) -> None:
         self._context, self._address = context, address
         self._connected = False
+        self._patience_ms = _FOREVER_MS
         self._end: str | None = None  # why no more can come
         self._socket = _socket(context, zmq.DEALER, address, max_frame_bytes)
         if server_key is not None:
@@ -160,7 +164,7 @@ class _Client(Transport):
     def _poll(self, timeout_ms: int) -> Sequence[Frame] | None:
         if self._socket.closed:
             return None
-        self._socket.setsockopt(zmq.RCVTIMEO, timeout_ms)
+        self._patience_ms = _be_patient(self._socket, timeout_ms, self._patience_ms)
         try:
             return _receive(self._socket)
         except zmq.Again:
@@ -206,6 +210,7 @@ class _ZmqServer(Server):
         max_frame_bytes: int,
     ) -> None:
         self._context = context
+        self._patience_ms = _FOREVER_MS
         self._doorman = None if allowed is None else _Doorman(context, allowed)
         self._socket = _socket(context, zmq.ROUTER, address, max_frame_bytes)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -225,7 +230,7 @@ class _ZmqServer(Server):
             raise PeerLostError(f"client {peer!r} is gone") from error
 
     def _take(self, timeout_s: float) -> tuple[bytes, Sequence[Frame]] | None:
-        self._socket.setsockopt(zmq.RCVTIMEO, max(0, round(timeout_s * 1000)))
+        self._patience_ms = _be_patient(self._socket, max(0, round(timeout_s * 1000)), self._patience_ms)
         try:
             peer, *parts = _receive(self._socket)
         except zmq.Again:
@@ -278,10 +283,17 @@ def _socket(context: zmq.Context, kind: int, address: str, max_frame_bytes: int)
     return socket
 
 
+def _be_patient(socket: zmq.Socket[bytes], timeout_ms: int, before_ms: int) -> int:
+    """Let receiving take so long at most; setting it again costs more than looking."""
+    if timeout_ms != before_ms:
+        socket.setsockopt(zmq.RCVTIMEO, timeout_ms)
+    return timeout_ms
+
+
 def _send(socket: zmq.Socket[bytes], parts: Sequence[Frame]) -> None:
-    last = len(parts) - 1
-    for index, part in enumerate(parts):
-        socket.send(part, zmq.SNDMORE if index < last else 0, copy=False)
+    more = _MORE
+    for left in range(len(parts) - 1, -1, -1):
+        socket.send(parts[-1 - left], more if left else 0, copy=len(parts[-1 - left]) < _COPIED_BELOW)
 
 
 def _receive(socket: zmq.Socket[bytes]) -> list[Frame]:
