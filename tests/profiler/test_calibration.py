@@ -15,6 +15,8 @@ from workbench.models import Model, load_model
 from workbench.plan import CLOUD, EDGE, Partition, Plan, Stage
 from workbench.profiles import link
 
+pytestmark = pytest.mark.slow  # a process that imports torch, several times
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Model:
@@ -42,6 +44,19 @@ def test_this_host_is_measured_once(model: Model, monkeypatch: pytest.MonkeyPatc
     plan = Plan.of(model.name, Partition.split(4, 2))
     trace = predict(plan, model.profile, {EDGE: host, CLOUD: host}, link("lte"), new_tokens=4)
     assert trace.seconds_by()["cloud", "sample"] == pytest.approx(4 * host.sample_s)
+
+
+def test_what_was_measured_beside_others_is_measured_again(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiler.time, "time", lambda: 1e12)  # long after
+    monkeypatch.setattr(profiler, "_QUIET", 2.0)  # nothing is that quiet
+    first = profiler.calibrate_host(model, bits=(32,), budget_s=0.2, again=True)
+    assert profiler.calibrate_host(model, bits=(32,)) == first
+    monkeypatch.setattr(profiler.time, "time", lambda: 2e12)
+    monkeypatch.setattr(profiler.sys, "executable", "/bin/false")
+    with pytest.raises(ThrottleError):
+        profiler.calibrate_host(model, bits=(32,))
 
 
 def test_a_broken_model_fails_as_itself(model: Model, tmp_path: Path) -> None:

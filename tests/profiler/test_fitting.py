@@ -41,6 +41,7 @@ def _host_times(device: DeviceProfile, widths: tuple[int, ...] = (16, 4)) -> Hos
         head_s=head.step_s(1),
         message_s=2e-4,
         sample_s=1e-5,
+        cpu_share=1.0,
     )
 
 

@@ -77,7 +77,7 @@ def predict(
         bytes_up=play.n_bytes["up"],
         bytes_down=play.n_bytes["down"],
         bytes_label="modelled",
-        memory_bytes={place: need.total for place, need in needs.items()},
+        memory_bytes={EDGE: 0, **{place: need.total for place, need in needs.items()}},
         memory_label="modelled",
         energy_j=request_energy_j(play.spans, play.token_times_s[-1], used, play.n_bytes["up"]),
         batch=batch,

@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["HOST", "calibrate_host", "host"]
 
 HOST = "host"
-_VERSION = 1  # of what is measured: older results are measured again
+_VERSION = 2  # of what is measured: older results are measured again
 _ROOM = "host"
+_QUIET = 0.85  # share of its cores that the measuring had; below, others were at work
+_BUSY_KEPT_S = 600.0  # what was measured beside others is soon measured again
 _TIMEOUT_S = 600.0  # a large model takes long to load, not to measure
 
 
@@ -42,7 +45,8 @@ def calibrate_host(
 ) -> DeviceProfile:
     """This host as a device, measured with a model's own stages.
 
-    It is true for this model: another one's layers may suit the processor better or worse.
+    It is true for this model: another one's layers may suit the processor better or worse. What is measured
+    while other programs are at work says so in its sources, and is measured again ten minutes later.
 
     Args:
         bits: weight widths to measure.
@@ -55,12 +59,13 @@ def calibrate_host(
     """
     key = content_key(_circumstances(model, bits))
     kept = None if again else read_cached(_ROOM, key)
-    if kept is not None:
-        return DeviceProfile.from_dict(kept)
-    times = HostTimes.from_dict(_measure(model, bits, budget_s))
+    if kept is not None and (kept["until"] is None or time.time() < kept["until"]):
+        return DeviceProfile.from_dict(kept["profile"])
+    times = HostTimes.from_dict({**_measure(model, bits, budget_s), "model": model.name})
     memory_bytes = psutil.virtual_memory().total
     profile = host_profile(model.profile, times, _processor(), memory_bytes, psutil.cpu_count() or 1)
-    write_cached(_ROOM, key, profile.to_dict())
+    until = None if times.cpu_share >= _QUIET else time.time() + _BUSY_KEPT_S
+    write_cached(_ROOM, key, {"profile": profile.to_dict(), "until": until})
     return profile
 
 

@@ -41,6 +41,7 @@ class HostTimes:
     head_s: float  # one token of a stage that has the head and no block, at 16 bits or else the widest
     message_s: float  # one message from process to process, packed and unpacked
     sample_s: float  # logits to token to text
+    cpu_share: float  # processor time over time while it computed, per thread: below 1 beside other programs
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> HostTimes:
@@ -107,7 +108,9 @@ def host_profile(
     first, forward_s = kernels[usual], forward_overhead(times.widths[usual])
     waiting_s = sum(_after_wait(w) for w in times.widths.values()) / len(times.widths)
     measured = Source(
-        f"medians over stages of {times.model!r}, {times.threads} thread(s), on {processor}", "measured"
+        f"medians over stages of {times.model!r} on {processor}, {times.threads} thread(s) with "
+        f"{times.cpu_share:.0%} of a core each",
+        "measured",
     )
     guessed = Source(
         f"{_IDLE_W:g} W per idle and {_CORE_W:g} W per busy core: nothing is measured", "modelled"

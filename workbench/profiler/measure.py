@@ -35,7 +35,7 @@ _REPEATS = (3, 40)
 def measure(model: Model, bits: list[int], budget_s: float) -> HostTimes:
     """Everything that a host profile needs."""
     torch.set_num_threads(threads_for(model.profile))
-    each_s = budget_s / (8 * len(bits) + 5)
+    each_s = budget_s / (8 * len(bits) + 6)
     widths = {b: _width(model, b, each_s) for b in bits}
     return HostTimes(
         model=model.name,
@@ -45,6 +45,7 @@ def measure(model: Model, bits: list[int], budget_s: float) -> HostTimes:
         head_s=_head_s(model, 16 if 16 in bits else max(bits), each_s),
         message_s=_message_s(model.profile.hidden, each_s),
         sample_s=_sample_s(model, each_s),
+        cpu_share=_cpu_share(each_s),
     )
 
 
@@ -106,6 +107,15 @@ def _sample_s(model: Model, each_s: float) -> float:
         model.tokenizer.decode(ids[:4])
 
     return _median_s(sample, each_s)
+
+
+def _cpu_share(each_s: float) -> float:
+    matrix = torch.ones(512, 512)
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    while time.perf_counter() - wall_s < each_s:
+        torch.mm(matrix, matrix)
+    spent_s = time.process_time() - cpu_s
+    return spent_s / (time.perf_counter() - wall_s) / torch.get_num_threads()
 
 
 def _message_s(hidden: int, each_s: float) -> float:
