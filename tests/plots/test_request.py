@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_stack_is_as_high_as_the_wait_where_nothing_overlaps(trace: Make) -> N
     stacked = sum(t.y[0] for t in fig.data if t.type == "bar" and t.xaxis == "x")
     waits = [t.y[0] for t in fig.data if t.type == "scatter"]
     assert stacked == pytest.approx(waits[0])
+
+
+def test_a_stack_leaves_out_what_the_link_does_while_the_cloud_works(trace: Make) -> None:
+    request = trace(0)
+    streamed = replace(request, token_times_s=tuple(0.05 + 1e-3 * i for i in range(request.n_tokens)))
+    fig = plots.per_split({"cloud-only": streamed})
+    stacked = {t.name: t.y[0] for t in fig.data if t.type == "bar" and t.xaxis == "x2"}
+    assert stacked["downlink"] == 0
+    assert stacked["cloud blocks"] == pytest.approx(1.6)
 
 
 def test_memory_hatches_what_does_not_fit(trace: Make) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import plotly.graph_objects as go
 
+from workbench.plots.overlap import waiting_by
 from workbench.plots.style import (
     INK,
     PALETTE,
@@ -137,6 +138,8 @@ def per_split(
 ) -> go.Figure:
     """Where the time goes at every split point, to the first token and per token after it.
 
+    What happens at the same time shares that time, so that stacks are as high as the wait.
+
     Args:
         traces: by split point as text, in the order to draw; cloud-only and edge-only at the ends.
         chosen: the split point to mark.
@@ -171,8 +174,10 @@ def _split_row(
     unfit: set[str],
 ) -> None:
     scale = Scale.seconds(max(waits.values(), default=0.0))
+    waited = [waiting_by(t, phase) for t in traces.values()]
+    steps = [1 if phase == "prefill" else max(1, t.n_tokens - 1) for t in traces.values()]
     for piece in pieces_in(traces.values()):
-        values = [_phase_s(piece, t, phase) / scale.divisor for t in traces.values()]
+        values = [piece.of(sums) / n / scale.divisor for sums, n in zip(waited, steps, strict=True)]
         opacity = [0.3 if name in unfit else 1.0 for name in traces]
         bar = go.Bar(
             name=piece.title,
@@ -187,10 +192,22 @@ def _split_row(
     fig.add_trace(_wait_marks(waits, scale, unfit, phase, row), row=row, col=1)
 
 
+def _waited_for(trace: RequestTrace, phase: str) -> dict[str, float]:
+    """Seconds by piece's title, without the link's time that other work hides."""
+    pieces = pieces_in([trace])
+    seconds = {p.title: _phase_s(p, trace, phase) for p in pieces}
+    hidden = max(0.0, sum(seconds.values()) - _wait(trace, phase))
+    for piece in sorted((p for p in pieces if p.kind in _LANES), key=lambda p: p.kind):
+        covered = min(hidden, seconds[piece.title])
+        seconds[piece.title] -= covered
+        hidden -= covered
+    return seconds
+
+
 def _wait_marks(
     waits: Mapping[str, float], scale: Scale, unfit: set[str], phase: str, row: int
 ) -> go.Scatter:
-    """What the user waits: pieces that overlap in time stack higher than this mark."""
+    """What the user waits: higher than its stack by the time in which nothing is known to happen."""
     name = "TTFT" if phase == "prefill" else "TPOT"
     return go.Scatter(
         name="what the user waits (× does not fit)" if unfit else "what the user waits",
