@@ -138,7 +138,7 @@ def per_split(
 ) -> go.Figure:
     """Where the time goes at every split point, to the first token and per token after it.
 
-    What happens at the same time shares that time, so that stacks are as high as the wait.
+    Stacks are as high as the wait: what the link carries while a device works is hidden behind that work.
 
     Args:
         traces: by split point as text, in the order to draw; cloud-only and edge-only at the ends.
@@ -190,18 +190,6 @@ def _split_row(
         )
         fig.add_trace(bar, row=row, col=1)
     fig.add_trace(_wait_marks(waits, scale, unfit, phase, row), row=row, col=1)
-
-
-def _waited_for(trace: RequestTrace, phase: str) -> dict[str, float]:
-    """Seconds by piece's title, without the link's time that other work hides."""
-    pieces = pieces_in([trace])
-    seconds = {p.title: _phase_s(p, trace, phase) for p in pieces}
-    hidden = max(0.0, sum(seconds.values()) - _wait(trace, phase))
-    for piece in sorted((p for p in pieces if p.kind in _LANES), key=lambda p: p.kind):
-        covered = min(hidden, seconds[piece.title])
-        seconds[piece.title] -= covered
-        hidden -= covered
-    return seconds
 
 
 def _wait_marks(

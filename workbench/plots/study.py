@@ -51,8 +51,8 @@ def front(
     for record in (r for r in drawn if r.baseline):
         _add_baseline(fig, record, (across, up), scales)
     fig.update_layout(height=500, legend={"orientation": "h", "y": -0.2, "x": 0})
-    fig.update_xaxes(title_text=_axis_title(across, scales[0]), type=_axis_type(drawn, across))
-    return fig.update_yaxes(title_text=_axis_title(up, scales[1]), type=_axis_type(drawn, up))
+    fig.update_xaxes(title_text=_axis_title(across, scales[0]), **_spread(drawn, across))
+    return fig.update_yaxes(title_text=_axis_title(up, scales[1]), **_spread(drawn, up))
 
 
 Axes = tuple[Objective, Objective]
@@ -76,10 +76,11 @@ def _axis_title(objective: Objective, scale: Scale) -> str:
     return f"{objective.title} ({scale.unit}, {better} is better)"
 
 
-def _axis_type(records: Sequence[TrialRecord], objective: Objective) -> str:
+def _spread(records: Sequence[TrialRecord], objective: Objective) -> dict[str, str]:
     """Logarithmic where the largest value would otherwise press all others into a corner."""
     values = [r.values[objective.name] for r in records]
-    return "log" if values and min(values) > 0 and max(values) / min(values) > _LOG_FROM else "linear"
+    far = values and min(values) > 0 and max(values) / min(values) > _LOG_FROM
+    return {"type": "log", "dtick": "D2"} if far else {"type": "linear"}
 
 
 def _point(record: TrialRecord, axes: Axes, scales: Scales) -> tuple[float, float]:
