@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 
 import plotly.graph_objects as go
 
-from workbench.plots.overlap import waiting_by
 from workbench.plots.style import (
     INK,
     PALETTE,
@@ -138,7 +137,8 @@ def per_split(
 ) -> go.Figure:
     """Where the time goes at every split point, to the first token and per token after it.
 
-    Stacks are as high as the wait: what the link carries while a device works is hidden behind that work.
+    Stacks are as high as the wait: where a cloud streams tokens, one is computed while others are still on
+    their way, and that part of the link's time is left out.
 
     Args:
         traces: by split point as text, in the order to draw; cloud-only and edge-only at the ends.
@@ -174,10 +174,9 @@ def _split_row(
     unfit: set[str],
 ) -> None:
     scale = Scale.seconds(max(waits.values(), default=0.0))
-    waited = [waiting_by(t, phase) for t in traces.values()]
-    steps = [1 if phase == "prefill" else max(1, t.n_tokens - 1) for t in traces.values()]
+    waited = [_waited_for(t, phase) for t in traces.values()]
     for piece in pieces_in(traces.values()):
-        values = [piece.of(sums) / n / scale.divisor for sums, n in zip(waited, steps, strict=True)]
+        values = [seconds.get(piece.title, 0.0) / scale.divisor for seconds in waited]
         opacity = [0.3 if name in unfit else 1.0 for name in traces]
         bar = go.Bar(
             name=piece.title,
@@ -190,6 +189,18 @@ def _split_row(
         )
         fig.add_trace(bar, row=row, col=1)
     fig.add_trace(_wait_marks(waits, scale, unfit, phase, row), row=row, col=1)
+
+
+def _waited_for(trace: RequestTrace, phase: str) -> dict[str, float]:
+    """Seconds by piece's title, without the link's time that other work hides."""
+    pieces = pieces_in([trace])
+    seconds = {p.title: _phase_s(p, trace, phase) for p in pieces}
+    hidden = max(0.0, sum(seconds.values()) - _wait(trace, phase))
+    for piece in sorted((p for p in pieces if p.kind in _LANES), key=lambda p: p.kind):
+        covered = min(hidden, seconds[piece.title])
+        seconds[piece.title] -= covered
+        hidden -= covered
+    return seconds
 
 
 def _wait_marks(

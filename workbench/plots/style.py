@@ -6,7 +6,7 @@ common forms of colour blindness. Text is a grey that reads on white and on Jupy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -89,13 +89,10 @@ class Piece:
     colour: str
     pattern: str = ""  # plotly's pattern shapes: what tells it apart without colour
 
-    def of(self, sums: Mapping[tuple[str, str], float]) -> float:
-        """Its part of seconds by (place, kind)."""
-        return sum(v for (place, kind), v in sums.items() if kind == self.kind and self.place in ("", place))
-
     def seconds(self, trace: RequestTrace, phase: str | None) -> float:
         """The time that a trace's phase spends so."""
-        return self.of(trace.seconds_by(phase=phase))
+        sums = trace.seconds_by(phase=phase)
+        return sum(v for (place, kind), v in sums.items() if kind == self.kind and self.place in ("", place))
 
     @property
     def marker(self) -> dict[str, object]:
