@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from workbench.cost import fits, place_bytes, stage_bytes, weight_bytes
 from workbench.errors import DoesNotFitError
 from workbench.plan import CLOUD, EDGE, Partition, Placement, Plan, Stage
 from workbench.profiles import ModelProfile
+from workbench.quantization.weights import pack_linear, resident_bytes
 
 DEVICES = {EDGE: profiles.device("raspberry-pi-5"), CLOUD: profiles.device("h100-sxm")}
 
@@ -30,6 +32,14 @@ def test_packed_weights_leave_the_rest_at_16_bits() -> None:
     assert weight_bytes(1000, 900, 16) == 2000
     assert weight_bytes(1000, 900, 8) == 900 + 200
     assert weight_bytes(1000, 900, 4) == pytest.approx(900 * 0.625 + 200)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("shape", [(192, 192), (576, 192), (192, 576), (1024, 2048)])
+def test_packed_layers_really_take_that_much(shape: tuple[int, int], bits: int) -> None:
+    layer = torch.nn.Linear(*shape, bias=False, dtype=torch.bfloat16)
+    n = layer.weight.numel()
+    assert resident_bytes(pack_linear(layer, bits)) == pytest.approx(weight_bytes(n, n, bits), rel=0.012)
 
 
 def test_experts_are_all_held() -> None:

@@ -64,8 +64,8 @@ def weight_bytes(elements: int, quantizable: int, bits: int) -> float:
 
 
 _PACKED = {8: 1.0, 4: 0.5 + 4 / 32}
-"""Bytes per packed weight: 4 bits carry a 16-bit scale and zero point per group of 32; the scale per
-output channel that 8 bits carry is below half a percent and left out."""
+"""Bytes per packed weight: 4 bits carry a 16-bit scale and zero point per group of 32. The scale per output
+channel that 8 bits carry is left out: 1 % of a layer of 192 inputs, 0.4 % of one of 2048."""
 
 
 def head_elements(model: ModelProfile) -> int:
