@@ -89,5 +89,5 @@ def test_the_card_is_measured_on_this_model(card: dict[str, Any], tokenizer: Pre
     for depth, score in scores.items():
         assert score.bits_per_byte == pytest.approx(exits[str(depth)]["bits_per_byte"], abs=0.002)
     tasks = read_tasks(DATA / "evaluation" / "tasks.jsonl")
-    right = exact_match(model, tokenizer, tasks, TINY.blocks)
+    right = exact_match(model, tokenizer, tasks, (TINY.blocks,))[TINY.blocks]
     assert right == pytest.approx(exits[str(TINY.blocks)]["exact_match"], abs=0.01)

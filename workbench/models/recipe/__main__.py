@@ -12,6 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .architecture import DRAFT, MODELS, TINY, Architecture
 from .batches import encode_streams
+from .card import write_card
 from .corpus import Corpus, held_out_prose, library_documents, training_corpus
 from .evaluate import exact_match, read_prose, read_tasks, score_prose, write_lines
 from .record import training_record
@@ -114,16 +115,14 @@ class _Reporter:
     def __call__(self, model: LlamaForCausalLM, step: int) -> str:
         plain = plain_copy(model)
         scores = score_prose(plain, self._tokenizer, self._prose, self._exits)
-        right = exact_match(plain, self._tokenizer, self._tasks, self._exits[-1])
+        right = exact_match(plain, self._tokenizer, self._tasks, self._exits[-1:])
         shown = [*(f"{depth}: {score.bits_per_byte:.3f}" for depth, score in scores.items())]
-        shown += [f"{task} {share:.0%}" for task, share in right.items()]
+        shown += [f"{task} {share:.0%}" for task, share in right[self._exits[-1]].items()]
         return "bits per byte " + ", ".join(shown)
 
 
 def make_card(options: argparse.Namespace) -> None:
     """Measure the models in the data folder and write their cards."""
-    from .card import write_card
-
     write_card(options.out)
 
 

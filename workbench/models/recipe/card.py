@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +36,20 @@ LICENCES = {
 # --- what it can do --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _HeldOut:
-    prose: Sequence[Document]
-    tasks: Sequence[Example]
-
-
 def measure(folder: Path, prose: Sequence[Document], tasks: Sequence[Example]) -> dict[str, Any]:
     """Bits per byte and exact match of the model in `folder` at each of `BITS`, and its exits at 16."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    held_out = _HeldOut(prose, tasks)
-    by_bits = {str(bits): _at_bits(folder, tokenizer, held_out, bits) for bits in BITS}
-    model = _model_at(folder, 16)
+    models = {bits: _model_at(folder, bits) for bits in BITS}
+    exits = tuple(models[16].config.early_exits)
+    scores = {
+        bits: _scores(model, tokenizer, prose, tasks, exits if bits == 16 else exits[-1:])
+        for bits, model in models.items()
+    }
     return {
-        "parameters": model.num_parameters(),
+        "parameters": models[16].num_parameters(),
         "file_bytes": (folder / "model.safetensors").stat().st_size,
-        "exits": _exits(model, tokenizer, held_out),
-        "bits": by_bits,
+        "exits": scores[16],
+        "bits": {str(bits): _without_agreement(score[str(exits[-1])]) for bits, score in scores.items()},
         "training": json.loads((folder / "training.json").read_text(encoding="utf-8")),
     }
 
@@ -66,31 +62,27 @@ def _model_at(folder: Path, bits: int) -> LlamaForCausalLM:
     return model
 
 
-def _at_bits(
-    folder: Path, tokenizer: PreTrainedTokenizerFast, held_out: _HeldOut, bits: int
-) -> dict[str, Any]:
-    model = _model_at(folder, bits)
-    depth = model.config.num_hidden_layers
-    score = score_prose(model, tokenizer, held_out.prose, (depth,))[depth]
-    right = exact_match(model, tokenizer, held_out.tasks, depth)
-    return {"bits_per_byte": round(score.bits_per_byte, 4), "exact_match": _rounded(right)}
-
-
-def _exits(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, held_out: _HeldOut) -> dict[str, Any]:
-    exits = tuple(model.config.early_exits)
-    scores = score_prose(model, tokenizer, held_out.prose, exits)
+def _scores(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    prose: Sequence[Document],
+    tasks: Sequence[Example],
+    exits: tuple[int, ...],
+) -> dict[str, dict[str, Any]]:
+    right = exact_match(model, tokenizer, tasks, exits)
     return {
         str(depth): {
             "bits_per_byte": round(score.bits_per_byte, 4),
             "agreement": round(score.agreement, 4),
-            "exact_match": _rounded(exact_match(model, tokenizer, held_out.tasks, depth)),
+            "exact_match": {task: round(share, 4) for task, share in right[depth].items()},
         }
-        for depth, score in scores.items()
+        for depth, score in score_prose(model, tokenizer, prose, exits).items()
     }
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
+def _without_agreement(score: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one exit alone, agreement says nothing."""
+    return {name: value for name, value in score.items() if name != "agreement"}
 
 
 # --- the card --------------------------------------------------------------------------------------

@@ -126,25 +126,25 @@ def exact_match(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     examples: Sequence[Example],
-    depth: int,
+    exits: tuple[int, ...],
     *,
     batch: int = 64,
-) -> dict[str, float]:
-    """The share of each task's examples that greedy decoding answers exactly, newline included.
+) -> dict[int, dict[str, float]]:
+    """Per exit, the share of each task's examples that greedy decoding answers exactly, newline included.
 
     Greedy decoding writes the answer exactly when every token of it is the likeliest after those
     before, so one pass over prompt and answer decides.
     """
-    right: dict[str, list[bool]] = {}
+    right: dict[int, dict[str, list[bool]]] = {depth: {} for depth in exits}
     for start in range(0, len(examples), batch):
         part = examples[start : start + batch]
         rows = [_answer_row(tokenizer, example) for example in part]
         inputs, labels = (item.to(model.device) for item in _padded(rows, tokenizer.pad_token_id))
-        guessed = exit_logits(model, inputs, (depth,))[depth].argmax(-1)
-        hits = ((guessed == labels) | (labels == IGNORED)).all(-1)
-        for example, hit in zip(part, hits.tolist(), strict=True):
-            right.setdefault(example.task, []).append(hit)
-    return {task: sum(hits) / len(hits) for task, hits in right.items()}
+        for depth, logits in exit_logits(model, inputs, exits).items():
+            hits = ((logits.argmax(-1) == labels) | (labels == IGNORED)).all(-1)
+            for example, hit in zip(part, hits.tolist(), strict=True):
+                right[depth].setdefault(example.task, []).append(hit)
+    return {d: {task: sum(hits) / len(hits) for task, hits in found.items()} for d, found in right.items()}
 
 
 def _answer_row(tokenizer: PreTrainedTokenizerFast, example: Example) -> list[tuple[int, int]]:
