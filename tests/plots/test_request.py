@@ -11,7 +11,7 @@ import pytest
 from workbench import plots
 from workbench.plots.style import PIECES, TEMPLATE, Scale
 from workbench.profiles import DeviceProfile
-from workbench.trace import RequestTrace
+from workbench.trace import RequestTrace, Span
 
 Make = Callable[..., RequestTrace]
 
@@ -71,12 +71,21 @@ def test_a_stack_is_as_high_as_the_wait_where_nothing_overlaps(trace: Make) -> N
 
 
 def test_a_stack_leaves_out_what_the_link_does_while_the_cloud_works(trace: Make) -> None:
-    request = trace(0)
-    streamed = replace(request, token_times_s=tuple(0.05 + 1e-3 * i for i in range(request.n_tokens)))
-    fig = plots.per_split({"cloud-only": streamed})
-    stacked = {t.name: t.y[0] for t in fig.data if t.type == "bar" and t.xaxis == "x2"}
-    assert stacked["downlink"] == 0
-    assert stacked["cloud blocks"] == pytest.approx(1.6)
+    spans = [
+        span
+        for token in range(6)
+        for span in (
+            Span("compute", "cloud", token, 2e-3 * token, 2e-3, "modelled"),
+            Span("downlink", "link", token, 2e-3 * (token + 1), 2e-2, "modelled"),
+        )
+    ]
+    times = tuple(2e-3 * (token + 1) + 2e-2 for token in range(6))
+    fig = plots.per_split({"cloud-only": replace(trace(0), spans=tuple(spans), token_times_s=times)})
+    first, after = (
+        {t.name: t.y[0] for t in fig.data if t.type == "bar" and t.xaxis == axis} for axis in ("x", "x2")
+    )
+    assert first == pytest.approx({"cloud blocks": 2.0, "downlink": 20.0})
+    assert after == pytest.approx({"cloud blocks": 2.0, "downlink": 0.0})
 
 
 def test_memory_hatches_what_does_not_fit(trace: Make) -> None:
