@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache as memoized
+from pathlib import Path
 from threading import Event, RLock
 from typing import TYPE_CHECKING
 
-from workbench import __version__
 from workbench.cache import content_key, read_cached, write_cached
 from workbench.errors import CancelledRunError, PlanError
 from workbench.evaluation.pipeline import StageShelf, run_stages
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_METHOD = 1
-"""Of scoring; grows when the same content would give other numbers within one version of the workbench."""
 _ROOM = "evaluation"
 _MAX_LOGITS = 1 << 25  # elements at once: 128 MB in float32
 _MAX_TOKENS = 4096
@@ -43,7 +42,7 @@ def evaluate(
     """Run a plan's stages and codec over a suite, in this process.
 
     Which device the plan puts a stage on, and what link is between them, changes no number: results are
-    kept in the cache folder under this version, the weights, the stages' blocks and bits, the codec and the
+    kept in the cache folder under the weights, the stages' blocks and bits, the codec and the
     suite.
 
     Args:
@@ -80,7 +79,15 @@ def _key(model: Model, placement: Placement, suite: Suite) -> str:
     """Of all that accuracy depends on; places are left out on purpose."""
     stages = [[s.start, s.stop, s.embedding, s.head, s.bits] for s in placement.partition.stages]
     wire = placement.wire if placement.partition.split_points else None
-    return content_key([__version__, _METHOD, model.fingerprint, stages, wire, suite.key])
+    return content_key([_method(), model.fingerprint, stages, wire, suite.key])
+
+
+@memoized
+def _method() -> str:
+    """The hash of the code that loads, packs, codes and scores: other code, other results."""
+    package = Path(__file__).parents[1]
+    files = sorted(f for room in ("quantization", "models", "evaluation") for f in (package / room).glob("*.py"))
+    return content_key([f.read_text(encoding="utf-8") for f in files])
 
 
 def _reference(model: Model, suite: Suite, cache: bool, stop: Event | None, device: str) -> list[int]:
