@@ -86,7 +86,8 @@ def _key(model: Model, placement: Placement, suite: Suite) -> str:
 def _method() -> str:
     """The hash of the code that loads, packs, codes and scores: other code, other results."""
     package = Path(__file__).parents[1]
-    files = sorted(f for room in ("quantization", "models", "evaluation") for f in (package / room).glob("*.py"))
+    rooms = (package / room for room in ("quantization", "models", "evaluation"))
+    files = sorted(file for room in rooms for file in room.glob("*.py"))
     return content_key([f.read_text(encoding="utf-8") for f in files])
 
 
