@@ -211,8 +211,8 @@ def _line(stream: IO[bytes]) -> bytes:
 def _measure(source: socket.socket, sink: socket.socket, n_bytes: int) -> float:
     """Seconds from the first byte written to the last byte read."""
     sink.settimeout(_SILENCE_S)
-    sender = threading.Thread(target=_send, args=(source, n_bytes), daemon=True)
-    started_s = perf_counter()
+    began_s: list[float] = []
+    sender = threading.Thread(target=_send, args=(source, n_bytes, began_s), daemon=True)
     sender.start()
     left = n_bytes
     while left > 0:
@@ -220,13 +220,14 @@ def _measure(source: socket.socket, sink: socket.socket, n_bytes: int) -> float:
         if not got:
             raise LinkError(f"the relayed path broke with {left} of {n_bytes} bytes to come")
         left -= got
-    took_s = perf_counter() - started_s
+    took_s = perf_counter() - began_s[0]
     sender.join()
     return took_s
 
 
-def _send(source: socket.socket, n_bytes: int) -> None:
+def _send(source: socket.socket, n_bytes: int, began_s: list[float]) -> None:
     piece = bytes(1 << 16)
+    began_s.append(perf_counter())
     with contextlib.suppress(OSError):  # the reader finds out
         while n_bytes > 0:
             n_bytes -= source.send(piece[:n_bytes])
