@@ -1,6 +1,6 @@
 """Models: finding, loading and slicing them.
 
-``load_model`` gives a handle without weights; its ``load_stage`` reads the tensors of one stage and no others.
+``load_model`` gives a handle without weights; its ``load_stage`` reads the tensors of one stage only.
 """
 
 from workbench.models.load import Model, load_model

@@ -91,7 +91,7 @@ class StoredTensor:
             flat[start : start + step].copy_(part)
 
     def _read_exactly(self, file: FileIO, into: Tensor) -> None:
-        rest = memoryview(into.view(torch.uint8).numpy()) if into.numel() else memoryview(b"")
+        rest = memoryview(into.view(torch.uint8).numpy().data)
         while rest:
             n_read = file.readinto(rest)
             if not n_read:
@@ -113,7 +113,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a model by name, over one file or many. Cheap: reads headers, and each when first needed."""
+    """The tensors of a model by name, over one file or many. Cheap: headers are read when first needed."""
 
     source: Source
     files: Mapping[str, str] = field(repr=False)  # tensor name → file name
@@ -142,8 +142,8 @@ class Checkpoint:
         path = self.source.find(file)
         if path is None:
             raise CheckpointError(
-                f"{self.source.folder / file} is missing, one of {len(set(self.files.values()))} files of weights: "
-                "copy or download it again"
+                f"{self.source.folder / file} is missing, one of {len(set(self.files.values()))} files of "
+                "weights: copy or download it again"
             )
         return path
 
@@ -201,11 +201,14 @@ def _no_weights(source: Source) -> str:
     )
     if not pickles:
         return f"{source.folder} holds no weights: expected {SINGLE}, or {INDEX} and the files that it names"
+    target = f"{Path(source.name).name}-safetensors"
+    convert = (
+        "from transformers import AutoModelForCausalLM as M; "
+        f"M.from_pretrained({source.name!r}).save_pretrained({target!r})"
+    )
     return (
-        f"{source.folder} holds its weights as pickles ({', '.join(pickles[:3])}), which can run code when read: "
-        "only safetensors are read. If you trust the files, convert them: python -c \"from transformers import "
-        f"AutoModelForCausalLM as M; M.from_pretrained('{source.name}').save_pretrained('{Path(source.name).name}"
-        "-safetensors')\""
+        f"{source.folder} holds its weights as pickles ({', '.join(pickles[:3])}), which can run code when "
+        f'read: only safetensors are read. If you trust the files, convert them: python -c "{convert}"'
     )
 
 
@@ -230,7 +233,9 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     end = max((t.offset + t.n_bytes for t in tensors.values()), default=8 + length)
     if end != size:
         what = "truncated" if size < end else "too long"
-        raise CheckpointError(_damaged(path, f"it is {what}: {size:,} bytes where its header promises {end:,}"))
+        raise CheckpointError(
+            _damaged(path, f"it is {what}: {size:,} bytes where its header promises {end:,}")
+        )
     return tensors
 
 

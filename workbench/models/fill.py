@@ -1,8 +1,8 @@
 """From a checkpoint into a model that was built without memory, whole or pruned to a stage.
 
-Checkpoints name tensors as their authors did; transformers renames, fuses and splits them on the way into its own
-modules (the experts of a mixture are one tensor here and many there). ``WeightPlan`` reads these rules from
-the unsplit architecture, before pruning, and ``fill`` follows them for the tensors that a module still has.
+Checkpoints name tensors as their authors did; transformers renames, fuses and splits them on the way into its
+own modules (the experts of a mixture are one tensor here and many there). ``WeightPlan`` reads these rules
+from the unsplit architecture, before pruning, and ``fill`` follows them for the tensors that a module has.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class WeightPlan:
         )
 
     def source_of(self, name: str, own: Mapping[str, Tensor]) -> str | None:
-        """The step to read ``name`` from; None where it shares another own tensor, or the checkpoint lacks it."""
+        """The step to read ``name`` from; None where it shares another own tensor, or none is stored."""
         if name in self.steps:
             return name
         family = [n for n in self.family(name) if n in self.steps]
@@ -156,8 +156,8 @@ def _convert(
         made = transform.convert(name, model=model, config=model.config)
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise CheckpointError(
-            f"{checkpoint.source.folder}: {name!r} cannot be made of {len(step.stored)} stored tensors such as "
-            f"{step.stored[0][0]!r}: the checkpoint is of another architecture than its config.json says"
+            f"{checkpoint.source.folder}: {name!r} cannot be made of {len(step.stored)} stored "
+            f"tensors such as {step.stored[0][0]!r}: they are of another architecture than config.json says"
         ) from error
     return {target: value[0] if isinstance(value, list) else value for target, value in made.items()}
 
@@ -172,7 +172,7 @@ def _place(model: PreTrainedModel, name: str, tensor: Tensor) -> None:
             f"{tuple(expected.shape)}: weights and configuration are of different models"
         )
     if leaf not in holder._buffers:
-        # As transformers makes them: convolutions pick another kernel, with other rounding, for frozen weights.
+        # As transformers makes them: convolutions round otherwise where their weights are frozen.
         tensor = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
     tensor._is_hf_initialized = True  # type: ignore[attr-defined]  # so that transformers leaves it alone
     setattr(holder, leaf, tensor)
@@ -229,4 +229,8 @@ def _may_lack(name: str, tensor: Tensor, plan: WeightPlan) -> bool:
 
 
 def _like(tensor: Tensor, real: Tensor) -> Tensor:
-    return nn.Parameter(real, requires_grad=real.is_floating_point()) if isinstance(tensor, nn.Parameter) else real
+    return (
+        nn.Parameter(real, requires_grad=real.is_floating_point())
+        if isinstance(tensor, nn.Parameter)
+        else real
+    )

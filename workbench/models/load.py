@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,12 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from workbench.errors import CheckpointError, TokenizerError, UnsupportedArchitectureError
 from workbench.models.checkpoint import Checkpoint, open_checkpoint
-from workbench.models.fill import WeightPlan, fill
+from workbench.models.fill import OnModule, WeightPlan, fill
 from workbench.models.profile import config_key, read_profile
 from workbench.models.slice import StageModel, slice_model
 from workbench.models.source import Source, find_source
 from workbench.plan import Stage
 from workbench.profiles import ModelProfile
+from workbench.quantization.weights import is_packable, pack_linear
 
 __all__ = ["Model", "build_empty", "load_model"]
 
@@ -104,7 +106,7 @@ class Model:
         empty = build_empty(self.config, dtype)
         plan = WeightPlan.of(empty, dtype, self.checkpoint)
         part = slice_model(empty, stage)
-        fill(part.module, plan, self.checkpoint, device)
+        fill(part.module, plan, self.checkpoint, device, _packer(part, stage.bits))
         return part
 
     def load_full(
@@ -127,7 +129,9 @@ class Model:
             )
         if report["missing_keys"]:
             some = ", ".join(sorted(report["missing_keys"])[:3])
-            raise CheckpointError(f"{self.source} lacks {len(report['missing_keys'])} tensors, such as {some}")
+            raise CheckpointError(
+                f"{self.source} lacks {len(report['missing_keys'])} tensors, such as {some}"
+            )
         full: PreTrainedModel = model.to(device).eval()
         return full
 
@@ -143,8 +147,8 @@ def load_model(
 
     Raises:
         ModelNotFoundError: it is none of these; says what was looked for, where, and how to get it.
-        UnsupportedArchitectureError: it is no causal language model of the installed transformers, or its weights
-            are already quantized.
+        UnsupportedArchitectureError: it is no causal language model of the installed transformers, or its
+            weights are already quantized.
         CheckpointError: its config.json is damaged.
     """
     files = find_source(name, revision=revision, local_files_only=local_files_only)
@@ -181,30 +185,45 @@ def _read_config(files: Source) -> PreTrainedConfig:
         ) from error
     if type(config) not in AutoModelForCausalLM._model_mapping:
         raise UnsupportedArchitectureError(
-            f"model {files.name!r} ({config.model_type}) is no causal language model: choose one that generates "
-            "text from left to right"
+            f"model {files.name!r} ({config.model_type}) is no causal language model: choose one that "
+            "generates text from left to right"
         )
     if getattr(config, "quantization_config", None):
         raise UnsupportedArchitectureError(
-            f"model {files.name!r} has weights that are already quantized: choose the original, unquantized model; "
-            "a plan says how many bits each stage's weights take"
+            f"model {files.name!r} has weights that are already quantized: choose the original, unquantized "
+            "model; a plan says how many bits each stage's weights take"
         )
     return config
 
 
+def _packer(part: StageModel, bits: int) -> OnModule | None:
+    """Pack each of the blocks' linear layers as soon as it is read: never are all there unpacked."""
+    if bits >= 16:
+        return None
+    blocks = part.anatomy.blocks + "."
+
+    def pack(path: str, layer: nn.Module) -> None:
+        if path.startswith(blocks) and is_packable(layer):
+            part.module.set_submodule(path, pack_linear(layer, bits))
+
+    return pack
+
+
 def _read_tokenizer(files: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            files.folder, trust_remote_code=False, local_files_only=True
+        )
     except Exception as error:  # damaged files fail in many ways, some of them the Rust library's own
         raise TokenizerError(
-            f"model {files.name!r} has no usable tokenizer in {files.folder}: {error}. Copy tokenizer.json and "
-            "tokenizer_config.json of the same model there"
+            f"model {files.name!r} has no usable tokenizer in {files.folder}: {error}. Copy tokenizer.json "
+            "and tokenizer_config.json of the same model there"
         ) from error
     known, rows = len(tokenizer), config.get_text_config().vocab_size
     if known > rows or 2 * known < rows:
         raise TokenizerError(
-            f"the tokenizer in {files.folder} knows {known:,} tokens where model {files.name!r} has {rows:,}: it "
-            "belongs to another model; copy the files of this model's own tokenizer there"
+            f"the tokenizer in {files.folder} knows {known:,} tokens where model {files.name!r} has "
+            f"{rows:,}: it belongs to another model; copy the files of this model's own tokenizer there"
         )
     return tokenizer
 

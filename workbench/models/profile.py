@@ -22,8 +22,21 @@ from workbench.quantization.weights import is_packable
 __all__ = ["config_key", "read_profile"]
 
 _N_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-_N_ACTIVE = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_top_k", "moe_k", "num_experts_per_token")
-_N_POSITIONS = ("max_position_embeddings", "max_seq_len", "seq_length", "max_sequence_length", "context_length")
+_N_ACTIVE = (
+    "num_experts_per_tok",
+    "top_k_experts",
+    "moe_topk",
+    "moe_top_k",
+    "moe_k",
+    "num_experts_per_token",
+)
+_N_POSITIONS = (
+    "max_position_embeddings",
+    "max_seq_len",
+    "seq_length",
+    "max_sequence_length",
+    "context_length",
+)
 _UNBOUNDED = 1 << 20  # for architectures without a limit, such as state-space models
 _PROBE_TOKENS = 2
 
@@ -36,7 +49,7 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
     """
     anatomy = find_anatomy(model)
     config: Any = model.config.get_text_config()
-    blocks: list[nn.Module] = list(model.get_submodule(anatomy.blocks))  # type: ignore[arg-type]
+    blocks: list[nn.Module] = list(model.get_submodule(anatomy.blocks))
     kv = _kv_elements(model, anatomy)
     parameters = {n: p.numel() for n, p in model.named_parameters(remove_duplicate=False)}
     share = _active_share(config)
@@ -52,7 +65,9 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
         block_active_params=tuple(_active(b, config, share) for b in blocks),
         block_quantizable=tuple(_quantizable(b) for b in blocks),
         kv_elements=kv,
-        attention_width=tuple(_attention_width(config, b) if n else 0 for n, b in zip(kv, blocks, strict=True)),
+        attention_width=tuple(
+            _attention_width(config, b) if n else 0 for n, b in zip(kv, blocks, strict=True)
+        ),
         window=_windows(model.config, anatomy),
         embedding_params=_outside(anatomy.embeddings, parameters, anatomy),
         head_params=_outside(anatomy.head, parameters, anatomy),
@@ -62,7 +77,7 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
 
 
 def config_key(config: PreTrainedConfig) -> str:
-    """16 hex digits that equal configurations, and no others, share; where a model is kept does not matter."""
+    """16 hex digits that equal configurations, and no others, share, wherever a model is kept."""
     about_the_copy = {"_name_or_path", "transformers_version", "dtype"}
     content = {k: v for k, v in config.to_diff_dict().items() if k not in about_the_copy}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -74,13 +89,13 @@ def _first(config: Any, names: Iterable[str], otherwise: int) -> int:
 
 
 def _outside(names: Iterable[str], sizes: dict[str, int], anatomy: Anatomy) -> int:
-    """Parameters outside the blocks; each of two tied names counts, for the side that owns only one of them."""
+    """Parameters outside the blocks; two tied names count twice, each for the side that owns only it."""
     return sum(sizes[n] for n in names if n in sizes and anatomy.block_of(n) is None)
 
 
 def _quantizable(block: nn.Module) -> int:
     linear = [m for m in block.modules() if is_packable(m)]
-    return sum(m.weight.numel() for m in linear)  # type: ignore[union-attr, operator, misc]
+    return sum(m.weight.numel() for m in linear)  # type: ignore[operator, misc]
 
 
 def _active_share(config: Any) -> float:
@@ -92,14 +107,15 @@ def _active_share(config: Any) -> float:
 def _active(block: nn.Module, config: Any, share: float) -> int:
     n_experts = _first(config, _N_EXPERTS, 1)
     return sum(
-        round(p.numel() * share) if "experts" in n.split(".") and _per_expert(n, p.shape, n_experts) else p.numel()
+        round(p.numel() * (share if _is_an_experts(n, p.shape, n_experts) else 1))
         for n, p in block.named_parameters()
     )
 
 
-def _per_expert(name: str, shape: torch.Size, n_experts: int) -> bool:
+def _is_an_experts(name: str, shape: torch.Size, n_experts: int) -> bool:
     """One of ``experts.7.…``, or a tensor that stacks all experts."""
-    return any(part.isdigit() for part in name.split(".")) or shape[0] == n_experts
+    path = name.split(".")
+    return "experts" in path and (any(part.isdigit() for part in path) or shape[0] == n_experts)
 
 
 def _attention_width(config: Any, block: nn.Module) -> int:

@@ -83,7 +83,9 @@ def find_source(
     if not isinstance(name, str) or _is_a_path(text):
         raise _not_found(text, "there is no such folder")
     if "/" not in text and _near(text):
-        raise _not_found(text, "it is neither a shipped model nor a folder here, and looks like a slip of the pen")
+        raise _not_found(
+            text, "it is neither a shipped model nor a folder here, and looks like a slip of the pen"
+        )
     return _hub(text, revision, local_files_only)
 
 
@@ -120,11 +122,13 @@ def _hub(text: str, revision: str | None, local_files_only: bool) -> Source:
 
 
 def _unreachable(text: str, local_files_only: bool, error: Exception) -> str:
-    asked = "only local files were allowed" if local_files_only else f"the hub did not answer: {_cause(error)}"
+    asked = (
+        "only local files were allowed" if local_files_only else f"the hub did not answer: {_cause(error)}"
+    )
     cache = constants.HF_HUB_CACHE
     return (
         f"no folder of that name is here, the download cache {cache} does not hold it, and {asked}. "
-        f"Where there is a network, fetch it with: hf download {text} — or copy its folder here and give the path"
+        f"With a network, fetch it: hf download {text} — or copy its folder here and give the path"
     )
 
 

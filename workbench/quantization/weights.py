@@ -1,22 +1,64 @@
-"""Weights in 8 and 4 bits, packed for real."""
+"""Weights in 8 and 4 bits, packed for real: what a stage of few bits holds is what it says.
+
+Linear layers are packed, transformers' ``Conv1D`` among them; embeddings, heads and norms stay as they are,
+and so do the fused expert tensors of mixtures, which are no linear layers: ``resident_bytes`` tells.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-__all__ = ["is_packable", "resident_bytes"]
+from workbench.quantization.codes import quantize
+from workbench.quantization.kernels import PackedLinear, kernel_for
+
+__all__ = ["PackedLinear", "is_packable", "pack_linear", "quantize_linears", "resident_bytes"]
 
 _MIN_FEATURES = 16  # smaller layers are gates and routers: nothing to win, much to lose
 
 
 def is_packable(module: nn.Module) -> bool:
-    """True for the linear layers that 8 and 4 bits pack; their weight is ``module.weight``."""
+    """True for the layers that 8 and 4 bits pack; their weight is ``module.weight``."""
     return type(module) in (nn.Linear, Conv1D) and min(module.weight.shape) >= _MIN_FEATURES  # type: ignore[arg-type]
+
+
+def pack_linear(layer: nn.Module, bits: int) -> PackedLinear:
+    """A layer's packed twin, on the same device and for the same type of activations.
+
+    Args:
+        layer: one for which ``is_packable`` holds, with real weights.
+        bits: 8 (a scale per output) or 4 (a scale and a zero per 32 inputs).
+
+    Raises:
+        InputError: another number of bits.
+    """
+    transposed = type(layer) is Conv1D
+    weight: Tensor = layer.weight.detach()  # type: ignore[operator]
+    codes = quantize(weight.t() if transposed else weight, bits)
+    n, k = codes.values.shape[0], codes.n_inputs
+    kernel = kernel_for(bits, n, k, weight.dtype, weight.device)
+    return kernel(codes, layer.bias, weight.dtype, transposed)  # type: ignore[arg-type]
+
+
+def quantize_linears(root: nn.Module, bits: int) -> None:
+    """Pack every packable layer below ``root`` in place, one at a time: a model's blocks, never its head.
+
+    Raises:
+        InputError: another number of bits.
+    """
+    for parent in list(root.modules()):
+        for name, child in list(parent.named_children()):
+            if is_packable(child):
+                setattr(parent, name, pack_linear(child, bits))
 
 
 def resident_bytes(module: nn.Module) -> int:
     """Bytes that a module's parameters and buffers take; memory that several share counts once."""
-    tensors = [*module.parameters(), *module.buffers()]
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if not t.is_meta}
-    return sum(storages.values())
+    sizes: dict[int, int] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_mkldnn:  # opaque: has no storage of its own kind
+            sizes[id(tensor)] = tensor.numel() * tensor.itemsize
+        elif not tensor.is_meta:
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+    return sum(sizes.values())
