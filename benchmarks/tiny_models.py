@@ -45,7 +45,7 @@ SIZES: tuple[tuple[str, Any], ...] = (
         6,
     ),
     (r"attention_chunk_size", 6),
-    (r".*lora_rank|.*_rank", 12),
+    (r".*lora_rank.*|.*_rank", 12),
     (r"(num_|n_)(local_|routed_)?experts|moe_num_experts|num_moe_experts", 4),
     (r".*experts_per_tok(en)?|.*top_?k|num_selected_experts|moe_k|moe_top_k|router_top_k", 2),
     (r"n_group|topk_group|num_expert_group|moe_n_group", 1),
@@ -66,8 +66,20 @@ _ALTERNATE = ["linear_attention", "full_attention"] * 2
 _KINDS = ["sliding_attention", "full_attention"]
 SPECIAL: dict[str, dict[str, Any]] = {
     **dict.fromkeys(
-        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note", "dots3_note_text")
-        + ("glm4_moe_lite", "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"),
+        [
+            "axk1",
+            "axk2",
+            "deepseek_v2",
+            "deepseek_v3",
+            "deepseek_v32",
+            "dots3_note",
+            "dots3_note_text",
+            "glm4_moe_lite",
+            "glm_moe_dsa",
+            "longcat_flash",
+            "minicpm3",
+            "youtu",
+        ],
         _MLA,
     ),
     "bailing_hybrid": {"layer_types": _ALTERNATE, **_MLA},

@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +24,9 @@ from workbench.models.dataflow import (
     TRACE_BATCH,
     TRACE_TOKENS,
     Dataflow,
-    UntraceableError,
-    order_of_calls,
-    trace,
 )
 from workbench.models.pasts import new_past
+from workbench.models.tracing import UntraceableError, order_of_calls, trace
 
 __all__ = ["Anatomy", "find_anatomy"]
 
@@ -74,7 +72,9 @@ class Anatomy:
         """
         reason = self.flow.refusals.get(split_point)
         if reason:
-            raise UnsupportedArchitectureError(f"{self.architecture} cannot be split at {split_point}: {reason}")
+            raise UnsupportedArchitectureError(
+                f"{self.architecture} cannot be split at {split_point}: {reason}"
+            )
 
     def _used(self, phase: int) -> tuple[str, ...]:
         return tuple(name for name, users in self.flow.users.items() if phase in users)
@@ -95,15 +95,15 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     key = (type(model), model.config.to_json_string(use_diff=False))
     with _lock:
         if key not in _known:
-            _known[key] = _examine(_twin(model))
+            _known[key] = _examine(model)
             while len(_known) > _REMEMBERED:
                 _known.popitem(last=False)
         return _known[key]
 
 
-def _twin(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model on the meta device, in half precision, each tied parameter on its own."""
-    with _default_dtype(torch.bfloat16), torch.device("meta"):
+def _twin(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """The same model on the meta device, each tied parameter on its own."""
+    with _default_dtype(dtype), torch.device("meta"):
         twin = type(model)(copy.deepcopy(model.config))
     seen: set[int] = set()
     for module in twin.modules():
@@ -114,54 +114,60 @@ def _twin(model: PreTrainedModel) -> PreTrainedModel:
     return twin.eval().requires_grad_(False)
 
 
-def _examine(twin: PreTrainedModel) -> Anatomy:
+def _examine(model: PreTrainedModel) -> Anatomy:
+    """In half precision, which tells what stays float32.
+
+    Again in float32 for models that can only that, with all that the forward makes on the meta device.
+    """
+    with suppress(Exception):
+        return _examine_as(model, torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            return _examine_as(model, torch.float32)
+    except Exception as error:
+        reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
+        raise UnsupportedArchitectureError(f"{type(model).__name__} cannot be split: {reason}") from error
+
+
+def _examine_as(model: PreTrainedModel, dtype: torch.dtype) -> Anatomy:
+    twin = _twin(model, dtype)
     arguments = frozenset(inspect.signature(type(twin).forward).parameters)
     cache_argument = next((a for a in ("past_key_values", "cache_params", "state") if a in arguments), None)
     ids = torch.zeros((TRACE_BATCH, TRACE_TOKENS), dtype=torch.long, device="meta")
-    try:
-        path, blocks = _find_blocks(twin, ids)
-        flow = _follow(twin, blocks, ids, cache_argument)
-    except Exception as error:
-        reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
-        raise UnsupportedArchitectureError(f"{type(twin).__name__} cannot be split: {reason}") from error
+    path, blocks, last = _find_blocks(twin, ids)
+    cache = new_past(
+        twin.config, cache_argument, 0, len(blocks), batch=TRACE_BATCH, device=ids.device, dtype=dtype
+    )
+    given = {cache_argument: cache} if cache_argument else {}
+    flow = trace(twin, blocks, last, lambda: twin(input_ids=ids, use_cache=True, **given).logits, ids, cache)
     return Anatomy(type(twin).__name__, path, len(blocks), flow, cache_argument, arguments)
 
 
-def _follow(twin: PreTrainedModel, blocks: nn.ModuleList, ids: Tensor, cache_argument: str | None) -> Dataflow:
-    sizes = {"batch": TRACE_BATCH, "device": ids.device, "dtype": twin.dtype}
-    cache = new_past(twin.config, cache_argument, 0, len(blocks), **sizes)
-    given = {cache_argument: cache} if cache_argument else {}
-    return trace(twin, blocks, lambda: twin(input_ids=ids, use_cache=True, **given).logits, ids, cache)
-
-
-def _find_blocks(twin: PreTrainedModel, ids: Tensor) -> tuple[str, nn.ModuleList]:
-    """The largest of the lists of modules that a forward runs once each, in order.
+def _find_blocks(twin: PreTrainedModel, ids: Tensor) -> tuple[str, nn.ModuleList, int]:
+    """The largest of the lists of modules that a forward runs through in order, and the last that it runs.
 
     Raises:
         UntraceableError: there is none, or a list whose modules run between the blocks has weights too.
     """
     lists = {path: found for path, found in _lists(twin) if len(found)}
-    with _states_untouched(twin):
-        order = order_of_calls({path: list(found) for path, found in lists.items()}, lambda: twin(input_ids=ids))
-    once = [path for path, found in lists.items() if _positions(order, path) == list(range(len(found)))]
     sizes = {path: sum(p.numel() for p in found.parameters()) for path, found in lists.items()}
-    ran = {path for path, _ in order}
-    if not once or max(ran, key=lambda p: sizes[p]) not in once:
-        raise UntraceableError("it has no list of blocks that run once each, in order")
-    path = max(once, key=lambda p: sizes[p])
-    _check_whole(order, path, lists)
-    return path, lists[path]
-
-
-def _positions(order: list[tuple[str, int]], path: str) -> list[int]:
-    return [i for called, i in order if called == path]
-
-
-def _check_whole(order: list[tuple[str, int]], path: str, lists: dict[str, nn.ModuleList]) -> None:
-    first, last = order.index((path, 0)), order.index((path, len(lists[path]) - 1))
+    with _states_untouched(twin):
+        order = order_of_calls(
+            {path: list(found) for path, found in lists.items()}, lambda: twin(input_ids=ids)
+        )
+    if not order:
+        raise UntraceableError("it has no list of blocks that its forward runs")
+    path = max({called for called, _ in order}, key=lambda p: sizes[p])
+    runs = [i for called, i in order if called == path]
+    if runs != sorted(set(runs)):
+        raise UntraceableError(f"its blocks do not run once each, in order: {path} runs {runs[:12]}")
+    first, last = order.index((path, runs[0])), order.index((path, runs[-1]))
     between = {called for called, _ in order[first:last]} - {path}
     if any(next(lists[p].parameters(), None) is not None for p in between):
-        raise UntraceableError(f"its layers are spread over several lists, {path} and {', '.join(sorted(between))}")
+        raise UntraceableError(
+            f"its layers are spread over several lists: {path}, {', '.join(sorted(between))}"
+        )
+    return path, lists[path], runs[-1]
 
 
 def _lists(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.ModuleList]]:

@@ -128,7 +128,9 @@ class StageCache:
         own = [layer for i, layer in enumerate(self._layers) if self._owns(i)]
         self._cropping = [layer for layer in own if _crops(layer)]
         self._sliding = [layer for layer in own if type(layer) is DynamicSlidingWindowLayer]
-        rest: list[Any] = [layer for layer in own if layer not in self._cropping and layer not in self._sliding]
+        rest: list[Any] = [
+            layer for layer in own if layer not in self._cropping and layer not in self._sliding
+        ]
         if self.past is not None and not hasattr(self.past, "layers"):
             rest.append(self.past)
         rest += [self.past.linear_cache] if hasattr(self.past, "linear_cache") else []
@@ -146,8 +148,8 @@ class StageCache:
         full = any(layer.cumulative_length >= layer.sliding_window for layer in self._sliding)
         if full and self.length - target > self.max_rewind:
             raise InputError(
-                f"cannot rewind from {self.length} to {target} tokens: a sliding window has forgotten what was"
-                f" more than {self.max_rewind} tokens back; make the cache with a larger max_rewind"
+                f"cannot rewind from {self.length} to {target} tokens: a sliding window has forgotten what"
+                f" was more than {self.max_rewind} tokens back; make the cache with a larger max_rewind"
             )
 
 

@@ -33,7 +33,9 @@ def run_on_meta(func: Any, args: Any, kwargs: Any) -> Any:
     if func is aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
         return torch.zeros(first.shape, dtype=kwargs.get("dtype") or first.dtype)
     if func is aten.split_with_sizes.default:
-        return func(first, _adding_up(args[1], first.shape[args[2] if len(args) > 2 else 0]), *args[2:], **kwargs)
+        return func(
+            first, _adding_up(args[1], first.shape[args[2] if len(args) > 2 else 0]), *args[2:], **kwargs
+        )
     return func(*args, **kwargs)
 
 

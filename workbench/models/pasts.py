@@ -1,4 +1,4 @@
-"""The empty caches that models expect: one general kind, and those of three architectures that have their own.
+"""The empty caches that models expect: one general kind, and three architectures' own.
 
 Each gives the object that goes into the model's forward; ``kv_cache`` makes a stage's cache of it.
 """
@@ -69,8 +69,10 @@ def _xlstm(
     return past
 
 
-def _rwkv(config: PreTrainedConfig, batch: int, device: torch.device, dtype: torch.dtype) -> list[torch.Tensor]:
-    """Five states [B, D, n] as the model makes them: two in its own type, three in float32, the last a maximum."""
+def _rwkv(
+    config: PreTrainedConfig, batch: int, device: torch.device, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Five states [B, D, n] as the model makes them: two in its own type, three in float32."""
     shape = (batch, config.hidden_size, config.num_hidden_layers)
     types = (dtype, dtype, torch.float32, torch.float32, torch.float32)
     state = [torch.zeros(shape, dtype=kind, device=device) for kind in types]

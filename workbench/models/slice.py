@@ -97,8 +97,15 @@ class StageModel:
             raise UnsupportedArchitectureError(
                 f"{self.anatomy.architecture} has no cache: give it all tokens in each forward, cache=None"
             )
-        states = {"batch": batch, "device": self.device, "dtype": self.dtype}
-        past = new_past(module.config, argument, stage.start, stage.stop, **states)
+        past = new_past(
+            module.config,
+            argument,
+            stage.start,
+            stage.stop,
+            batch=batch,
+            device=self.device,
+            dtype=self.dtype,
+        )
         own = [(module.get_submodule(p), name) for p, name in self.anatomy.flow.module_state if self._runs(p)]
         return StageCache(past, self._owned_cache_layers(), in_modules=own, max_rewind=max_rewind)
 
@@ -115,7 +122,7 @@ class StageModel:
         """Run the stage over some tokens.
 
         Args:
-            inputs: token ids [B, T] where the stage owns the embedding, else what the stage before it returned.
+            inputs: token ids [B, T] where the stage owns the embedding, else what the one before returned.
             attention_mask: [B, P + T], 1 for tokens and 0 for left padding; None for no padding.
             cache: of ``new_cache``; what came before, and where these tokens are added.
             token_ids: [B, T], where ``needs_token_ids``.
@@ -154,7 +161,9 @@ class StageModel:
                 raise InputError(f"stage {self.stage} takes a boundary activation, not token ids")
             return inputs
         if self.stage.embedding or inputs.names != self.boundary_in:
-            raise InputError(f"stage {self.stage} takes {self.boundary_in or 'token ids'}, got {inputs.names}")
+            raise InputError(
+                f"stage {self.stage} takes {self.boundary_in or 'token ids'}, got {inputs.names}"
+            )
         if token_ids is not None:
             return token_ids
         if self.needs_token_ids:
@@ -227,7 +236,7 @@ def _check(stage: Stage, anatomy: Anatomy) -> None:
     n = anatomy.n_blocks
     if stage.stop > n:
         raise PlanError(f"stage {stage} is out of range: {anatomy.architecture} has {n} blocks")
-    if stage.embedding and stage.start or stage.head and stage.stop < n:
+    if (stage.embedding and stage.start > 0) or (stage.head and stage.stop < n):
         raise PlanError(f"stage {stage}: the embedding goes with block 0, the head with block {n - 1}")
     if not stage.embedding:
         anatomy.check(stage.start)

@@ -30,7 +30,7 @@ class _Reached(Exception):  # noqa: N818 (it ends a forward and is no error)
 
 
 class Wiring:
-    """A model in which one stage runs. Changes ``module`` when made; holds one forward's boundary at a time."""
+    """A model in which one stage runs. Changes ``module``; holds one forward's boundary at a time."""
 
     def __init__(self, module: PreTrainedModel, stage: Stage, anatomy: Anatomy) -> None:
         self.module, self.stage, self.anatomy = module, stage, anatomy
@@ -150,7 +150,7 @@ class Wiring:
     def _skip(self, i: int) -> Forward:
         """The forward of a block that is passed over: placeholders, or after the last block the boundary."""
         template = self.anatomy.flow.results[i]
-        places = self._places(self.anatomy.n_blocks) if i + 1 == self.anatomy.n_blocks else []
+        places = self._places(self.anatomy.n_blocks) if i == self.anatomy.flow.last_block else []
 
         def skip(*args: Any, **kwargs: Any) -> Any:
             result = _fill(template, args, kwargs)
@@ -186,11 +186,26 @@ class Wiring:
             if i not in self._forwarded:
                 wanted.setdefault(crossing.targets[0].block, []).append((i, crossing.targets[0].path))
         last = max(wanted, default=stop)
-        if stop == n:
-            blocks[n - 1].register_forward_hook(self._collect_result(wanted.get(n, [])))
+        if last == n:
+            blocks[self.anatomy.flow.last_block].register_forward_hook(
+                self._collect_result(wanted.get(n, []))
+            )
+            self._end_after_blocks()
             return
         for i in range(stop, last + 1):
             blocks[i].forward = self._collect(i, wanted.get(i, []), last)  # type: ignore[method-assign]
+
+    def _end_after_blocks(self) -> None:
+        """End at the first module after the blocks: the loop may have put the last one's state away."""
+        module = self.module.get_submodule(self.anatomy.flow.after)
+        original = module.forward
+
+        def end(*args: Any, **kwargs: Any) -> Any:
+            if self._collected:
+                raise _Reached
+            return original(*args, **kwargs)
+
+        module.forward = end  # type: ignore[method-assign]
 
     def _collect(self, i: int, wanted: list[tuple[int, Path]], last: int) -> Forward:
         template = self.anatomy.flow.results[i]
@@ -208,7 +223,6 @@ class Wiring:
         def hook(module: nn.Module, args: Any, result: Any) -> None:
             for index, path in wanted:
                 self._collected[index] = read(result, path)
-            raise _Reached
 
         return hook
 
@@ -237,7 +251,7 @@ def _fill(template: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _argument(args: Any, kwargs: Any, path: Path) -> Any:
-    """The argument that a placeholder is taken from, None where this forward has none, e.g. without a cache."""
+    """The argument that a placeholder is taken from; None where this forward has none."""
     try:
         return read(args if isinstance(path[0], int) else kwargs, path)
     except (IndexError, KeyError, TypeError):
