@@ -14,13 +14,13 @@ from workbench.errors import PeerError, PeerLostError, PlanError, ProtocolError
 from workbench.links import ProxyLink
 from workbench.profiles import LinkProfile
 from workbench.wire import (
-    Ack,
     Failure,
     Forward,
     Ping,
     Pong,
     Result,
     Server,
+    Stats,
     StatsReport,
     Timing,
     Transport,
@@ -131,8 +131,8 @@ def test_a_failure_is_raised_as_the_error_that_it_was(ends: Ends) -> None:
     ends.server.send(peer, Failure("ZeroDivisionError", "division by zero"))
     with pytest.raises(PeerError, match="ZeroDivisionError: division by zero"):
         ends.client.receive(SOON_S)
-    ends.server.send(peer, Ack())  # and it goes on
-    assert ends.client.receive(SOON_S) == (Ack(), [])
+    ends.server.send(peer, Stats())  # and it goes on
+    assert ends.client.receive(SOON_S) == (Stats(), [])
 
 
 def test_silence_has_an_end(ends: Ends) -> None:
@@ -147,21 +147,21 @@ def test_a_silent_server_may_still_answer_later(ends: Ends) -> None:
     peer = ends.ask(Ping(0.0))
     with pytest.raises(PeerLostError):
         ends.client.receive(0.0)
-    ends.server.send(peer, Ack())
-    assert ends.client.receive(SOON_S) == (Ack(), [])
+    ends.server.send(peer, Stats())
+    assert ends.client.receive(SOON_S) == (Stats(), [])
 
 
 def test_what_was_sent_before_the_end_is_received(ends: Ends) -> None:
     peer = ends.ask(Ping(0.0))
-    ends.server.send(peer, Ack(), [bytes(100_000)])
+    ends.server.send(peer, Stats(), [bytes(100_000)])
     ends.server.close()
     message, frames = ends.client.receive(SOON_S)
-    assert (message, len(frames[0])) == (Ack(), 100_000)
+    assert (message, len(frames[0])) == (Stats(), 100_000)
 
 
 def test_a_server_that_went_away_is_noticed(ends: Ends) -> None:
     peer = ends.ask(Ping(0.0))
-    ends.server.send(peer, Ack())
+    ends.server.send(peer, Stats())
     ends.client.receive(SOON_S)
     ends.server.close()
     with pytest.raises(PeerLostError, match="went away"):
@@ -181,21 +181,21 @@ def test_a_client_that_went_away_cannot_be_answered(ends: Ends) -> None:
 def _send_until_refused(server: Server, peer: bytes) -> None:
     for _ in range(1000):  # the news takes a moment
         assert server.receive(0.02) is None
-        server.send(peer, Ack())
+        server.send(peer, Stats())
 
 
 def test_the_last_words_of_a_client_arrive(ends: Ends) -> None:
     ends.ask(Ping(0.0))
-    ends.client.send(Ack(), [bytes(100_000)])
+    ends.client.send(Stats(), [bytes(100_000)])
     ends.client.close()
     request = ends.server.receive(SOON_S)
     assert request is not None
-    assert request.message == Ack()
+    assert request.message == Stats()
 
 
 def test_an_unknown_client_cannot_be_answered(ends: Ends) -> None:
     with pytest.raises(PeerLostError, match="gone"):
-        ends.server.send(b"nobody", Ack())
+        ends.server.send(b"nobody", Stats())
 
 
 def test_closing_twice_is_closing(ends: Ends) -> None:
@@ -224,7 +224,7 @@ def test_too_many_frames_are_refused_and_the_server_goes_on(ends: Ends) -> None:
 
 def test_a_receiver_wakes_when_the_message_comes(ends: Ends) -> None:
     peer = ends.ask(Ping(0.0))
-    timer = threading.Timer(0.3, lambda: ends.server.send(peer, Ack()))  # the server's only user meanwhile
+    timer = threading.Timer(0.3, lambda: ends.server.send(peer, Stats()))  # the server's only user meanwhile
     timer.start()
-    assert ends.client.receive(SOON_S) == (Ack(), [])
+    assert ends.client.receive(SOON_S) == (Stats(), [])
     timer.join()

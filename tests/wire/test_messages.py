@@ -16,7 +16,6 @@ from workbench import errors
 from workbench.errors import DoesNotFitError, PeerError, ProtocolError, UnknownNameError, WorkbenchError
 from workbench.wire import (
     VERSION,
-    Ack,
     Cancel,
     Close,
     Failure,
@@ -58,7 +57,6 @@ EVERY_KIND: list[Message] = [
     Rewind(1, 4),
     Cancel(1),
     Close(1),
-    Ack(),
     Failure("PlanError", "no such stage", 1),
     Ping(1.5),
     Pong(1.5, 2.5, 3.5),
@@ -165,7 +163,7 @@ def test_depth_is_refused(nesting: bytes) -> None:
 
 def test_another_version_is_named() -> None:
     with pytest.raises(ProtocolError, match=rf"protocol 9, this one {VERSION}: install the same release"):
-        decode_message(b"EC\x09" + encode_message(Ack())[3:])
+        decode_message(b"EC\x09" + encode_message(Stats())[3:])
     with pytest.raises(ProtocolError, match="protocol no"):
         decode_message(b"EC")
 

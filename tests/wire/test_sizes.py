@@ -14,13 +14,13 @@ from workbench.links import ProxyLink
 from workbench.plan import WIRE_CODECS
 from workbench.profiles import LinkProfile
 from workbench.wire import (
-    Ack,
     Forward,
     Frame,
     Generate,
     Message,
     Ping,
     Result,
+    Stats,
     Timing,
     Token,
     connect,
@@ -55,13 +55,13 @@ def test_a_relay_counts_what_sizes_say(secure: bool) -> None:
             client.send(Ping(0.0))
             first = server.receive(SOON_S)
             assert first is not None
-            server.send(first.peer, Ack())
+            server.send(first.peer, Stats())
             client.receive(SOON_S)  # from here on nothing but messages
             for n_bytes in (0, 1, 200, 221, 222, 223, 254, 255, 256, 5000, 70_000):
                 before = link.stats()
                 up = client.send(Ping(0.0), [bytes(n_bytes)])
                 assert server.receive(SOON_S) is not None
-                down = server.send(first.peer, Ack(), [bytes(n_bytes), b""])
+                down = server.send(first.peer, Stats(), [bytes(n_bytes), b""])
                 client.receive(SOON_S)
                 after = link.stats()
                 assert up == message_bytes(Ping(0.0), [n_bytes], secure=secure)

@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from workbench.errors import AddressInUseError, InputError, PeerLostError
-from workbench.wire import VERSION, Ack, KeyPair, Ping, Server, connect, listen, new_keys
+from workbench.wire import VERSION, KeyPair, Ping, Server, connect, listen, new_keys
 from workbench.wire.messages import encode_message
 
 SOON_S = 20.0
@@ -32,9 +32,9 @@ def _serves(server: Server, address: str, key: str | None = None) -> None:
         for _ in range(1000):
             request = server.receive(0.02)
             if request is not None and request.message == Ping(1.0):
-                server.send(request.peer, Ack())
+                server.send(request.peer, Stats())
                 break
-        assert client.receive(SOON_S) == (Ack(), [])
+        assert client.receive(SOON_S) == (Stats(), [])
 
 
 def test_several_clients_are_told_apart(server: Server) -> None:
@@ -212,13 +212,13 @@ def test_a_frame_over_the_limit_ends_its_connection() -> None:
 
 
 _SERVER = """
-from workbench.wire import Ack, listen
+from workbench.wire import Stats, listen
 with listen() as server:
     print(server.address, flush=True)
     while True:
         request = server.receive(0.1)
         if request:
-            server.send(request.peer, Ack())
+            server.send(request.peer, Stats())
 """
 
 
@@ -228,7 +228,7 @@ def test_a_killed_server_is_noticed() -> None:
         assert process.stdout is not None
         with connect(process.stdout.readline().strip()) as client:
             client.send(Ping(0.0))
-            assert client.receive(SOON_S) == (Ack(), [])
+            assert client.receive(SOON_S) == (Stats(), [])
             os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(PeerLostError, match="went away"):
                 client.receive(SOON_S)

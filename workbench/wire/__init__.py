@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.wire.messages import (
     VERSION,
-    Ack,
     Cancel,
     Close,
     Failure,
@@ -51,7 +50,6 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "VERSION",
-    "Ack",
     "Cancel",
     "Close",
     "Failure",

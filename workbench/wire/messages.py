@@ -35,7 +35,6 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "RAW_CODECS",
     "VERSION",
-    "Ack",
     "Cancel",
     "Close",
     "Failure",
@@ -201,12 +200,6 @@ class Close(_Message, frozen=True, tag="close"):
     session: Count
 
 
-class Ack(_Message, frozen=True, tag="ack"):
-    """Done, where a caller waits for that."""
-
-    session: Count = 0
-
-
 class Failure(_Message, frozen=True, tag="failure"):
     """What went wrong on the other side; ``error`` makes the exception that a receiver raises."""
 
@@ -263,7 +256,6 @@ Message = (
     | Rewind
     | Cancel
     | Close
-    | Ack
     | Failure
     | Ping
     | Pong
