@@ -76,6 +76,7 @@ def test_splits_are_one_point_or_two() -> None:
         (errors.LinkError("no"), 4),
         (errors.CheckpointError("no"), 1),
         (errors.MissingDependencyError("a", "b", "c"), 1),
+        (PermissionError(13, "Permission denied", "/results"), 1),
         (errors.CancelledRunError("no"), 130),
         (KeyboardInterrupt(), 130),
     ],

@@ -38,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(args)
         sys.stdout.flush()
         return code
-    except (errors.WorkbenchError, KeyboardInterrupt) as error:
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (errors.WorkbenchError, OSError, KeyboardInterrupt) as error:
         if args.debug:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return exit_code(error)
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def exit_code(error: BaseException) -> int:

@@ -77,7 +77,9 @@ def link_of(args: argparse.Namespace) -> LinkProfile:
         "loss": _scaled(args.loss_percent, 1e-2),
     }
     changed: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    return replace(base, name=f"{base.name} (changed)", sources={}, **changed) if changed else base
+    if not changed:
+        return base
+    return replace(base, name=f"{base.name}-changed", title=f"{base.title}, changed", sources={}, **changed)
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

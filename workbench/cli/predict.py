@@ -12,7 +12,7 @@ from workbench.cli.text import print_json, quantity, table, trace_table
 from workbench.errors import DoesNotFitError
 from workbench.models import Model
 from workbench.plan import CLOUD, EDGE, Plan
-from workbench.planner.verdict import verdict
+from workbench.planner import verdict
 from workbench.trace import RequestTrace
 
 __all__ = ["run"]
