@@ -102,6 +102,13 @@ def test_announced_terabytes_are_not_set_aside(codec: str) -> None:
         decode_tensors([TensorHeader("x", (2**30, 2**30, 4), codec)], [bytes(8)])
 
 
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("shape", [(0, 2**32, 2**32), (2**32, 0, 2**32), (2**32, 2**32, 0)])
+def test_empty_tensors_with_endless_dimensions_are_refused(codec: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ProtocolError, match="shape"):
+        decode_tensors([TensorHeader("x", shape, codec)], [b""])
+
+
 def test_frames_and_headers_must_pair() -> None:
     header = TensorHeader("x", (1, 4), "uint8")
     with pytest.raises(ProtocolError, match="1 tensors announced, 2 frames"):
@@ -116,7 +123,7 @@ def test_a_bool_is_zero_or_one() -> None:
 
 
 @given(
-    st.lists(st.integers(0, 2**32), min_size=1, max_size=6),
+    st.lists(st.integers(0, 4) | st.integers(0, 2**32), min_size=1, max_size=6),
     st.sampled_from(CODECS),
     st.binary(max_size=200),
 )

@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from workbench.errors import AddressInUseError, InputError, PeerLostError
-from workbench.wire import VERSION, KeyPair, Ping, Server, connect, listen, new_keys
+from workbench.wire import VERSION, KeyPair, Ping, Server, Stats, connect, listen, new_keys
 from workbench.wire.messages import encode_message
 
 SOON_S = 20.0

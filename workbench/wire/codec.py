@@ -24,6 +24,7 @@ _RAW = {"int64": torch.int64, "int32": torch.int32, "uint8": torch.uint8, "bool"
 _RAW_NAMES = {dtype: name for name, dtype in _RAW.items()}
 _COPIED_BELOW = 1 << 16  # small frames lie anywhere in a receive buffer: copying aligns them and lets it go
 _ALIGNMENT = 8
+_MAX_ELEMENTS = 1 << 40  # of a shape's other dimensions, where one is 0: torch refuses strides beyond 63 bits
 
 
 def encode_tensors(tensors: Mapping[str, Tensor], codec: str) -> tuple[tuple[TensorHeader, ...], list[Frame]]:
@@ -78,6 +79,8 @@ def _bytes_of(part: Tensor) -> memoryview:
 
 def _check(header: TensorHeader, n_bytes: int) -> None:
     rows, width = math.prod(header.shape[:-1]), header.shape[-1]
+    if not rows * width and math.prod(max(size, 1) for size in header.shape) > _MAX_ELEMENTS:
+        raise ProtocolError(f"{header.name!r} of shape {header.shape} is no tensor that anybody needs")
     if header.codec in RAW_CODECS:
         need = rows * width * _RAW[header.codec].itemsize
     else:
