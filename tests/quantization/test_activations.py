@@ -111,7 +111,8 @@ def test_int8_is_off_by_half_a_step_at_most(numbers: list[float]) -> None:
     values = torch.tensor(numbers)
     span = values.max().double() - values.min().double()
     error = (round_trip(values, "int8").double() - values.double()).abs().max()
-    assert error <= span / 510 * 1.001 + values.abs().max().double() * 3e-7
+    subnormal = 2e-38  # a range below the normal numbers has no steps
+    assert error <= span / 510 * 1.001 + values.abs().max().double() * 3e-7 + subnormal
 
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=32))
