@@ -14,7 +14,12 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionCacheLayerMixin
+from transformers.cache_utils import (
+    DummyLayer,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
 from workbench.errors import InputError
 
@@ -125,7 +130,7 @@ class StageCache:
         if len(self._layers) == getattr(self, "_n_sorted", -1):
             return
         self._n_sorted = len(self._layers)
-        own = [layer for i, layer in enumerate(self._layers) if self._owns(i)]
+        own = [x for i, x in enumerate(self._layers) if self._owns(i) and not isinstance(x, DummyLayer)]
         self._cropping = [layer for layer in own if _crops(layer)]
         self._sliding = [layer for layer in own if type(layer) is DynamicSlidingWindowLayer]
         rest: list[Any] = [
