@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -221,7 +222,7 @@ class Deployment:
             **self._conditions(self.clock),
         }
         trace, _ = self._run(command, on_token)
-        return trace
+        return replace(trace, notes=(*trace.notes, *self._link.notes)) if self._link else trace
 
     def predict(self, *, prompt_tokens: int, new_tokens: int, batch: int = 1) -> RequestTrace:
         """The same plan over the same link, modelled."""

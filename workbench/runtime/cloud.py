@@ -53,6 +53,7 @@ __all__ = ["CloudServer"]
 
 _MAX_STAGES = 4  # loaded stages kept for the next plan
 _MAX_SESSIONS = 64
+_FORGET_AFTER_S = 600.0  # a client that vanished without a word is never heard of again
 _IDLE_POLL_S = 0.1
 
 
@@ -76,9 +77,14 @@ class _Session:
     rows: Rows
     wire: str
     turns: Iterator[StageRun] = field(init=False)
+    used_s: float = field(default_factory=perf_counter)
 
     def __post_init__(self) -> None:
         self.turns = cycle(self.runs)
+
+    @property
+    def idle_s(self) -> float:
+        return perf_counter() - self.used_s
 
     def stats(self) -> dict[str, Any]:
         return {"memory_bytes": sum(run.n_bytes for run in self.runs), **self.throttle.stats()}
@@ -187,6 +193,8 @@ class CloudServer:
         }
 
     def _open(self, peer: bytes, message: Open) -> None:
+        for key in [key for key, open_ in self._sessions.items() if open_.idle_s > _FORGET_AFTER_S]:
+            self._close(*key)
         if len(self._sessions) >= _MAX_SESSIONS:
             raise InputError(f"{_MAX_SESSIONS} sessions are open already: close one, or try again later")
         asked = self._peer(peer)
@@ -222,6 +230,7 @@ class CloudServer:
     def _session(self, key: Key) -> _Session:
         if key not in self._sessions:
             raise ProtocolError(f"session {key[1]} is not open")
+        self._sessions[key].used_s = perf_counter()
         return self._sessions[key]
 
     def _stats(self, peer: bytes) -> dict[str, Any]:
@@ -277,7 +286,7 @@ class CloudServer:
             inputs = torch.tensor(ids)[:, None]
             padding = None if padding is None else torch.ones_like(inputs)
             yield
-            received_s = perf_counter()
+            session.used_s = received_s = perf_counter()
 
     def _advance(self, key: Key) -> None:
         try:
