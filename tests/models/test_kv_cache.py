@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import functools
 from itertools import pairwise
 
 import pytest
@@ -37,7 +37,7 @@ def test_stages_hold_their_own_keys_and_values_only() -> None:
     assert [cache.n_bytes for cache in caches] == [per_block, 3 * per_block]
 
 
-@cache
+@functools.cache
 def _split_and_whole(family: str) -> tuple[list[StageModel], list[StageModel]]:
     model = toy(family)
     return stages_of(model, Partition.split(N, 2)), stages_of(model, Partition.unsplit(N, "edge"))

@@ -40,6 +40,8 @@ class Wiring:
         self._received: tuple[Tensor, ...] = ()
         self._collected: dict[int, Tensor] = {}
         self._blanks: list[tuple[nn.Module, str]] = []
+        self._sample: nn.Parameter | None = None  # a weight, which tells device and type
+        self._device, self._dtype = torch.device("meta"), torch.float32
         self._forwarded = _forwarded(self.incoming, self.outgoing)
         self._sizes = _batch_and_length(self.incoming)
         if not stage.is_whole:
@@ -49,7 +51,7 @@ class Wiring:
     # -- running ----------------------------------------------------------------------------------------
     def run(self, call: dict[str, Any], boundary: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
         """One forward: logits where the stage owns the head, else the tensors that go out."""
-        self._fill_blanks()
+        self._place()
         self._received = tuple(map(self._receive, boundary, self.incoming))
         try:
             logits: Tensor = self.module(**call).logits
@@ -63,7 +65,8 @@ class Wiring:
         """Token ids [B, T] that nobody reads, for the batch and length of a boundary."""
         index, dim = self._sizes or (0, 0)
         shape = boundary[index].shape[dim : dim + 2]
-        return torch.zeros(shape, dtype=torch.long, device=self.module.device)
+        self._place()
+        return torch.zeros(shape, dtype=torch.long, device=self._device)
 
     @property
     def needs_token_ids(self) -> bool:
@@ -72,19 +75,23 @@ class Wiring:
 
     def _receive(self, tensor: Tensor, known: Crossing) -> Tensor:
         if not tensor.is_floating_point():
-            return tensor.to(self.module.device)
-        return tensor.to(self.module.device, torch.float32 if known.float32 else self.module.dtype)
+            return tensor.to(self._device)
+        return tensor.to(self._device, torch.float32 if known.float32 else self._dtype)
 
     def _outgoing(self) -> Iterator[Tensor]:
         for i in range(len(self.outgoing)):
             yield self._received[self._forwarded[i]] if i in self._forwarded else self._collected[i]
 
-    def _fill_blanks(self) -> None:
-        """Once, when the stage's device and type are known."""
+    def _place(self) -> None:
+        """Find out where the stage's weights are; NaN goes there. Again when they have moved."""
+        if self._sample is None:
+            self._sample = next(p for p in self.module.parameters() if p.is_floating_point())
+        if (self._sample.device, self._sample.dtype) == (self._device, self._dtype):
+            return
+        self._device, self._dtype = self._sample.device, self._sample.dtype
         for module, name in self._blanks:
-            blank = torch.full((), math.nan, dtype=self.module.dtype, device=self.module.device)
+            blank = torch.full((), math.nan, dtype=self._dtype, device=self._device)
             vars(module)[name] = blank.expand(vars(module)[name].shape)
-        self._blanks.clear()
 
     # -- parameters -------------------------------------------------------------------------------------
     def _prune(self) -> None:
