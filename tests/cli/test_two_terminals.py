@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from workbench import cli
+
 WORKBENCH = (sys.executable, "-m", "workbench")
 PROMPT = "def read("
 TIMEOUT_S = 120
@@ -152,15 +154,9 @@ def test_ctrl_c_in_the_middle_is_code_130_and_leaves_nobody() -> None:
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
-def test_a_port_in_use_is_told(server: dict[str, str]) -> None:
-    done = subprocess.run(
-        [*WORKBENCH, "serve", "--listen", server["address"]],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == 2
-    assert server["address"].rpartition(":")[2] in done.stderr
+def test_a_port_in_use_is_told(server: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--listen", server["address"]]) == 2
+    assert server["address"].rpartition(":")[2] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -172,7 +168,7 @@ def test_ctrl_c_ends_the_server_cleanly(number: signal.Signals) -> None:
     assert "Traceback" not in stderr
 
 
-def test_the_key_file_keeps_the_public_key(tmp_path: Path) -> None:
+def test_the_key_file_keeps_the_public_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "server.key"
     with _serving("--key-file", str(path)) as (_, first):
         pass
@@ -180,20 +176,11 @@ def test_the_key_file_keeps_the_public_key(tmp_path: Path) -> None:
     with _serving("--key-file", str(path)) as (_, second):
         assert second["server_key"] == first["server_key"]
     path.write_text("nonsense")
-    done = subprocess.run(
-        [*WORKBENCH, "serve", "--listen", "127.0.0.1:0", "--key-file", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == 2
-    assert "holds no key pair" in done.stderr
+    assert cli.main(["serve", "--listen", "127.0.0.1:0", "--key-file", str(path)]) == 2
+    assert "holds no key pair" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["5555", "localhost", "127.0.0.1:http", "127.0.0.1:70000", ":5555"])
-def test_an_address_that_cannot_be_is_told(text: str) -> None:
-    done = subprocess.run(
-        [*WORKBENCH, "serve", "--listen", text], capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    assert done.returncode == 2
-    assert "HOST:PORT" in done.stderr
+def test_an_address_that_cannot_be_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--listen", text]) == 2
+    assert "HOST:PORT" in capsys.readouterr().err
