@@ -133,7 +133,7 @@ class RequestTrace:
     def from_dict(cls, data: Mapping[str, Any]) -> RequestTrace:
         """Read what ``to_dict`` gave."""
         tuples = ("token_times_s", "token_ids", "texts", "notes")
-        fields = {k: tuple(v) if k in tuples else v for k, v in data.items()}
+        fields: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in data.items()}
         fields["spans"] = tuple(Span(**s) for s in data["spans"])
         return cls(**fields)
 
