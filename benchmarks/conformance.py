@@ -95,7 +95,7 @@ def examine(model_type: str) -> Verdict:
 
 def _compare(model_type: str, model: PreTrainedModel, n_blocks: int, truths: dict[Case, Tensor]) -> Verdict:
     largest, done, reasons = 0.0, 0, []
-    idle = _idle_blocks(model, n_blocks)
+    idle = _idle_blocks(model, n_blocks, next(iter(truths)))
     if idle:
         reasons.append(f"blocks {idle} change nothing")
     for partition in _partitions(n_blocks):
@@ -118,14 +118,14 @@ def _compare(model_type: str, model: PreTrainedModel, n_blocks: int, truths: dic
     return Verdict(model_type, outcome, "; ".join(reasons[:3]), done, cases, largest)
 
 
-def _idle_blocks(model: PreTrainedModel, n_blocks: int) -> list[int]:
+def _idle_blocks(model: PreTrainedModel, n_blocks: int, case: Case) -> list[int]:
     """Blocks that give back what they get, so that leaving them out would not be noticed."""
-    ids, _ = next(_chunks(CASES[0]))
+    ids, mask = next(_chunks(case))
     entering = []
     for split_point in range(n_blocks + 1):
         try:
             head = slice_model(copy.deepcopy(model), Partition.split(n_blocks, split_point).stages[0])
-            boundary: Any = head.forward(ids)
+            boundary: Any = head.forward(ids, attention_mask=mask)
             entering.append(boundary.tensors[0])
         except UnsupportedArchitectureError:
             entering.append(None)

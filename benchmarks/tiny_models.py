@@ -95,6 +95,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "gemma3n_text": {"num_kv_shared_layers": 2},
+    "gemma4_text": {"num_kv_shared_layers": 2},
+    "gemma4_unified_text": {"num_kv_shared_layers": 2},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "gptj": {"rotary_dim": 4},
     "granitemoehybrid": {"layer_types": _ALTERNATE},

@@ -42,7 +42,7 @@ class Crossing:
     targets: tuple[Target, ...]  # every place it goes to
     shape: tuple[int, ...]  # in a forward of TRACE_BATCH x TRACE_TOKENS
     float32: bool  # it is float32 in a model of half precision too
-    made_by: int  # the last block that had run when it first appeared, or BEFORE_BLOCKS
+    cache_layer: int | None  # of keys or values that blocks on both sides use: only new tokens cross
 
     @property
     def name(self) -> str:

@@ -138,7 +138,8 @@ class StageModel:
         call = self._call(ids, attention_mask, cache, logits_to_keep)
         if cache is not None:
             cache.before()
-        result = self._wiring.run(call, inputs.tensors if isinstance(inputs, Boundary) else ())
+        boundary = inputs.tensors if isinstance(inputs, Boundary) else ()
+        result = self._wiring.run(call, boundary, None if cache is None else cache.past)
         if cache is not None:
             cache.advance(ids.shape[1])
         if isinstance(result, tuple):
@@ -149,7 +150,7 @@ class StageModel:
         if self.stage.is_whole:
             return None
         blocks = self.anatomy.flow.cache_layers[self.stage.start : self.stage.stop]
-        return frozenset(i for layers in blocks for i in layers)
+        return frozenset(i for layers in blocks for i in layers) | self._wiring.borrowed_layers
 
     def _runs(self, path: str) -> bool:
         block = self.anatomy.block_of(path)

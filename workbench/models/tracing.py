@@ -25,6 +25,7 @@ from workbench.models.call_tree import Path, leaves, replace
 from workbench.models.dataflow import (
     AFTER_BLOCKS,
     BEFORE_BLOCKS,
+    TRACE_TOKENS,
     Crossing,
     Dataflow,
     Recomputed,
@@ -141,7 +142,7 @@ class _Seen:
     low: int  # the split points that it crosses
     tensor: Tensor
     version: int
-    made_by: int
+    made_by: int  # the last block that had a part in it, -1 for none
 
 
 class _Tracer(TorchDispatchMode):
@@ -300,7 +301,7 @@ class _Tracer(TorchDispatchMode):
         return self._crossed(tensor, mark, low, Target(i, path)) if low else tensor
 
     def _crossed(self, tensor: Tensor, mark: Mark, low: int, target: Target) -> Tensor:
-        self.seen.append(_Seen(target, low, tensor, tensor._version, self.done))
+        self.seen.append(_Seen(target, low, tensor, tensor._version, mark.blocks.bit_length() - 1))
         for k in range(target.block):
             if low >> k & 1 and mark.blocks >> k:
                 self._refuse(k, f"an argument of block {target.block} is made on both sides of it")
@@ -348,17 +349,22 @@ class _Tracer(TorchDispatchMode):
         for seen in self.seen:
             if seen.low >> k & 1:
                 groups.setdefault((id(seen.tensor), seen.version), []).append(seen)
-        return tuple(_as_crossing(group, self.half) for group in groups.values())
+        return tuple(map(self._as_crossing, groups.values()))
 
+    def _as_crossing(self, group: list[_Seen]) -> Crossing:
+        first = group[0]
+        return Crossing(
+            targets=tuple(seen.target for seen in group),
+            shape=tuple(first.tensor.shape),
+            float32=first.tensor.dtype == torch.float32 and self.half,
+            cache_layer=self._shared_layer(first),
+        )
 
-def _as_crossing(group: list[_Seen], half: bool) -> Crossing:
-    first = group[0]
-    return Crossing(
-        targets=tuple(seen.target for seen in group),
-        shape=tuple(first.tensor.shape),
-        float32=first.tensor.dtype == torch.float32 and half,
-        made_by=first.made_by,
-    )
+    def _shared_layer(self, seen: _Seen) -> int | None:
+        """Keys and values that later blocks borrow grow with the past: where the cache keeps them."""
+        written = self.cache_layers[seen.made_by] if seen.made_by >= 0 else ()
+        borrowed = seen.target.path[:1] == ("shared_kv_states",) and len(seen.target.path) == 3
+        return written[0] if borrowed and written and seen.tensor.shape[-2] == TRACE_TOKENS else None
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:

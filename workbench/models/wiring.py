@@ -38,6 +38,9 @@ class Wiring:
         self.incoming: tuple[Crossing, ...] = () if stage.embedding else crossing[stage.start]
         self.outgoing: tuple[Crossing, ...] = () if stage.head else crossing[stage.stop]
         self._received: tuple[Tensor, ...] = ()
+        self._past: Any = None
+        self._n_tokens = 0
+        self._grown: dict[int, Tensor] = {}  # received keys and values, with those of the past
         self._collected: dict[int, Tensor] = {}
         self._blanks: list[tuple[nn.Module, str]] = []
         self._sample: nn.Parameter | None = None  # a weight, which tells device and type
@@ -49,17 +52,26 @@ class Wiring:
             self._wire()
 
     # -- running ----------------------------------------------------------------------------------------
-    def run(self, call: dict[str, Any], boundary: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-        """One forward: logits where the stage owns the head, else the tensors that go out."""
+    def run(
+        self, call: dict[str, Any], boundary: tuple[Tensor, ...], past: Any
+    ) -> Tensor | tuple[Tensor, ...]:
+        """One forward: logits where the stage owns the head, else the tensors that go out.
+
+        Args:
+            call: what the model's forward gets.
+            boundary: what comes in.
+            past: the cache among ``call``, or None.
+        """
         self._place()
         self._received = tuple(map(self._receive, boundary, self.incoming))
+        self._past, self._n_tokens = past, call["input_ids"].shape[1]
         try:
             logits: Tensor = self.module(**call).logits
             return logits
         except _Reached:
             return tuple(self._outgoing())
         finally:
-            self._received, self._collected = (), {}
+            self._received, self._collected, self._grown, self._past = (), {}, {}, None
 
     def blank_ids(self, boundary: tuple[Tensor, ...]) -> Tensor:
         """Token ids [B, T] that nobody reads, for the batch and length of a boundary."""
@@ -77,6 +89,25 @@ class Wiring:
         if not tensor.is_floating_point():
             return tensor.to(self._device)
         return tensor.to(self._device, torch.float32 if known.float32 else self._dtype)
+
+    @property
+    def borrowed_layers(self) -> set[int]:
+        """Cache layers below the stage whose keys and values its blocks use: it keeps them too."""
+        return {c.cache_layer for c in self.incoming if c.cache_layer is not None}
+
+    def _incoming(self, index: int) -> Tensor:
+        layer = self.incoming[index].cache_layer
+        if layer is None or self._past is None:
+            return self._received[index]
+        if index not in self._grown:
+            pair = [i for i, c in enumerate(self.incoming) if c.cache_layer == layer]
+            keys, values = (self._received[i] for i in pair)
+            self._grown.update(zip(pair, self._past.layers[layer].update(keys, values), strict=True))
+        return self._grown[index]
+
+    def _collected_from(self, arguments: Any, index: int, path: Path) -> Tensor:
+        value: Tensor = read(arguments, path)
+        return value if self.outgoing[index].cache_layer is None else value[..., -self._n_tokens :, :]
 
     def _outgoing(self) -> Iterator[Tensor]:
         for i in range(len(self.outgoing)):
@@ -162,7 +193,7 @@ class Wiring:
         def skip(*args: Any, **kwargs: Any) -> Any:
             result = _fill(template, args, kwargs)
             for index, path in places:
-                result = replace(result, path, self._received[index])
+                result = replace(result, path, self._incoming(index))
             return result
 
         return skip
@@ -177,9 +208,9 @@ class Wiring:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             for index, path in places:
                 if isinstance(path[0], int):
-                    args = replace(args, path, self._received[index])
+                    args = replace(args, path, self._incoming(index))
                 else:
-                    kwargs = replace(kwargs, path, self._received[index])
+                    kwargs = replace(kwargs, path, self._incoming(index))
             return args, kwargs
 
         if places:
@@ -219,7 +250,8 @@ class Wiring:
 
         def collect(*args: Any, **kwargs: Any) -> Any:
             for index, path in wanted:
-                self._collected[index] = read(args if isinstance(path[0], int) else kwargs, path)
+                given = args if isinstance(path[0], int) else kwargs
+                self._collected[index] = self._collected_from(given, index, path)
             if i == last:
                 raise _Reached
             return _fill(template, args, kwargs)
@@ -229,7 +261,7 @@ class Wiring:
     def _collect_result(self, wanted: list[tuple[int, Path]]) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, result: Any) -> None:
             for index, path in wanted:
-                self._collected[index] = read(result, path)
+                self._collected[index] = self._collected_from(result, index, path)
 
         return hook
 
