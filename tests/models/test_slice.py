@@ -183,6 +183,17 @@ def test_several_tensors_cross_where_the_architecture_needs_it() -> None:
     assert len(gemma.flow.crossing[1]) > 1  # per-layer inputs
 
 
+def test_borrowed_keys_cross_once() -> None:
+    """Blocks 2 and 3 borrow the keys and values of 0 and 1: those of new tokens cross, not the past's."""
+    stages = stages_of(toy("gemma3n_text"), Partition.split(N, 3))
+    edge = stages[0].new_cache()
+    for part in (tokens(1, 9), tokens(1, 1)):
+        boundary = stages[0].forward(part, cache=edge)
+        assert isinstance(boundary, Boundary)
+        sizes = dict(zip(boundary.names, boundary.tensors, strict=True))
+        assert sizes["3.shared_kv_states.full_attention.0"].shape[-2] == part.shape[1]
+
+
 def test_refuses_a_model_that_reads_past_its_blocks() -> None:
     """Its head adds the embedding, which no block's argument carries."""
     with pytest.raises(UnsupportedArchitectureError, match="after the blocks"):
