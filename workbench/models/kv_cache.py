@@ -246,7 +246,8 @@ class _Absent:
 
 def _absent(layer: Any, stage_cache: StageCache) -> Any:
     """A stand-in of the layer's own class, which holds nothing and follows the stage's length."""
-    stand_in: Any = object.__new__(_absent_class(type(layer)))
+    layer_class: Any = type(layer)
+    stand_in: Any = object.__new__(_absent_class(layer_class))
     answered = ("cumulative_length", "has_previous_state")
     vars(stand_in).update({k: v for k, v in vars(layer).items() if k not in answered})
     stand_in._stage_cache = stage_cache

@@ -62,7 +62,7 @@ def _xlstm(
     """It makes the states of all blocks at once; those of other stages are left without data."""
     from transformers.models.xlstm.modeling_xlstm import xLSTMCache
 
-    past: Any = xLSTMCache(config, batch, dtype=dtype, device=device)  # type: ignore[arg-type]
+    past: Any = xLSTMCache(config, batch, dtype=dtype, device=device)
     for i, states in past.rnn_state.items():
         if not start <= i < stop:
             past.rnn_state[i] = tuple(state[:0] for state in states)

@@ -177,9 +177,9 @@ class Wiring:
 
     # -- blocks -----------------------------------------------------------------------------------------
     def _wire(self) -> None:
-        blocks: list[nn.Module] = list(self.module.get_submodule(self.anatomy.blocks))  # type: ignore[arg-type]
+        blocks: list[nn.Module] = list(self.module.get_submodule(self.anatomy.blocks))
         for i in range(self.stage.start):
-            blocks[i].forward = self._skip(i)  # type: ignore[method-assign]
+            blocks[i].forward = self._skip(i)
         for i in range(self.stage.start, self.stage.stop):
             self._inject(blocks[i], i)
         if not self.stage.head:
@@ -231,7 +231,7 @@ class Wiring:
             self._end_after_blocks()
             return
         for i in range(stop, last + 1):
-            blocks[i].forward = self._collect(i, wanted.get(i, []), last)  # type: ignore[method-assign]
+            blocks[i].forward = self._collect(i, wanted.get(i, []), last)
 
     def _end_after_blocks(self) -> None:
         """End at the first module after the blocks: the loop may have put the last one's state away."""
@@ -243,7 +243,7 @@ class Wiring:
                 raise _Reached
             return original(*args, **kwargs)
 
-        module.forward = end  # type: ignore[method-assign]
+        module.forward = end
 
     def _collect(self, i: int, wanted: list[tuple[int, Path]], last: int) -> Forward:
         template = self.anatomy.flow.results[i]
