@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from workbench.quantization.weights import quantize_linears
 
 from .architecture import DRAFT, MODELS, TINY
 from .corpus import Document
-from .evaluate import exact_match, read_prose, read_tasks, score_prose, xz_bits_per_byte
+from .evaluate import ProseScore, exact_match, read_prose, read_tasks, score_prose, xz_bits_per_byte
 from .tasks import Example
 
 __all__ = ["BITS", "measure", "write_card"]
@@ -37,20 +37,36 @@ LICENCES = {
 
 
 def measure(folder: Path, prose: Sequence[Document], tasks: Sequence[Example]) -> dict[str, Any]:
-    """Bits per byte and exact match of the model in `folder` at each of `BITS`, and its exits at 16."""
+    """Bits per byte and exact match of the model in `folder` at each of `BITS`, and its exits at 16.
+
+    Agreement is with the whole model at 16 bits.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    models = {bits: _model_at(folder, bits) for bits in BITS}
-    exits = tuple(models[16].config.early_exits)
-    scores = {
-        bits: _scores(model, tokenizer, prose, tasks, exits if bits == 16 else exits[-1:])
-        for bits, model in models.items()
-    }
+    whole = _model_at(folder, 16)
+    exits = tuple(whole.config.early_exits)
+    reference = score_prose(whole, tokenizer, prose, exits)
+    right = exact_match(whole, tokenizer, tasks, exits)
+    shown = {d: _shown(reference[d], reference[exits[-1]], right[d]) for d in exits}
+    by_bits = {16: shown[exits[-1]]}
+    for bits in BITS[1:]:
+        model = _model_at(folder, bits)
+        score = score_prose(model, tokenizer, prose, exits[-1:])[exits[-1]]
+        found = exact_match(model, tokenizer, tasks, exits[-1:])[exits[-1]]
+        by_bits[bits] = _shown(score, reference[exits[-1]], found)
     return {
-        "parameters": models[16].num_parameters(),
+        "parameters": whole.num_parameters(),
         "file_bytes": (folder / "model.safetensors").stat().st_size,
-        "exits": scores[16],
-        "bits": {str(bits): _without_agreement(score[str(exits[-1])]) for bits, score in scores.items()},
+        "exits": {str(depth): value for depth, value in shown.items()},
+        "bits": {str(bits): value for bits, value in by_bits.items()},
         "training": json.loads((folder / "training.json").read_text(encoding="utf-8")),
+    }
+
+
+def _shown(score: ProseScore, whole: ProseScore, right: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "bits_per_byte": round(score.bits_per_byte, 4),
+        "agreement": round(score.agreement(whole), 4),
+        "exact_match": {task: round(share, 4) for task, share in right.items()},
     }
 
 
@@ -60,29 +76,6 @@ def _model_at(folder: Path, bits: int) -> LlamaForCausalLM:
     if bits < 16:
         quantize_linears(model.model.layers, bits)
     return model
-
-
-def _scores(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    prose: Sequence[Document],
-    tasks: Sequence[Example],
-    exits: tuple[int, ...],
-) -> dict[str, dict[str, Any]]:
-    right = exact_match(model, tokenizer, tasks, exits)
-    return {
-        str(depth): {
-            "bits_per_byte": round(score.bits_per_byte, 4),
-            "agreement": round(score.agreement, 4),
-            "exact_match": {task: round(share, 4) for task, share in right[depth].items()},
-        }
-        for depth, score in score_prose(model, tokenizer, prose, exits).items()
-    }
-
-
-def _without_agreement(score: Mapping[str, Any]) -> dict[str, Any]:
-    """Of one exit alone, agreement says nothing."""
-    return {name: value for name, value in score.items() if name != "agreement"}
 
 
 # --- the card --------------------------------------------------------------------------------------
@@ -148,8 +141,8 @@ def _readme(name: str, card: Mapping[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "--:") -> str:
+    lines = [header, ["---", *[align] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -166,14 +159,14 @@ def _shape_section(model: Mapping[str, Any]) -> str:
 
 def _exits_section(model: Mapping[str, Any], held_out: Mapping[str, Any]) -> str:
     rows = [
-        [f"after {depth} blocks", f"{score['bits_per_byte']:.3f}", f"{score['agreement']:.1%}"]
+        [f"{depth}", f"{score['bits_per_byte']:.3f}", f"{score['agreement']:.1%}"]
         for depth, score in model["exits"].items()
     ]
     rows.append(["`xz -9` of the same text", f"{held_out['xz_bits_per_byte']:.3f}", ""])
     return (
         f"## Held-out prose\n\n{held_out['documents']} documents, {held_out['bytes']:,} bytes, "
         "in windows of 512 tokens. Agreement: how often the exit and\nthe whole model think the same next "
-        "token likeliest.\n\n" + _table(["Exit", "Bits per byte", "Agreement"], rows)
+        "token likeliest.\n\n" + _table(["Blocks run", "Bits per byte", "Agreement"], rows)
     )
 
 
@@ -185,6 +178,9 @@ def _tasks_section(models: Mapping[str, Any]) -> str:
         for task in cells[columns[0]]["exact_match"]
     ]
     rows.append(["prose, bits per byte", *(f"{cells[column]['bits_per_byte']:.3f}" for column in columns)])
+    rows.append(
+        ["prose, agreement with 16 bits", *(f"{cells[column]['agreement']:.1%}" for column in columns)]
+    )
     header = ["Exact match", *(f"{name}, {bits} bits" for name, bits in columns)]
     return "## Tasks and weight bits\n\n" + _table(header, rows)
 
@@ -207,4 +203,4 @@ def _training_section(model: Mapping[str, Any]) -> str:
 
 def _sources_section(card: Mapping[str, Any]) -> str:
     rows = [[name, card["sources"].get(name, "this repository"), card["licences"][name]] for name in LICENCES]
-    return "## Sources and licences\n\n" + _table(["Part", "Source", "Licence"], rows)
+    return "## Sources and licences\n\n" + _table(["Part", "Source", "Licence"], rows, "---")

@@ -30,14 +30,18 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProseScore:
     """How one exit of a model does on held-out prose."""
 
     bits_per_byte: float
     """Bits for all tokens over UTF-8 bytes of all documents."""
-    agreement: float
-    """Share of places where this exit and the deepest one think the same token likeliest."""
+    likeliest: Tensor
+    """The likeliest token in every place, int64 [places]."""
+
+    def agreement(self, other: ProseScore) -> float:
+        """The share of places where both think the same token likeliest, on the same documents."""
+        return (self.likeliest == other.likeliest).float().mean().item()
 
 
 def read_prose(path: Path) -> list[Document]:
@@ -78,19 +82,17 @@ def score_prose(
 
     Documents start after the end token; their first half window has what is there.
     """
-    nats, agreed, places = dict.fromkeys(exits, 0.0), dict.fromkeys(exits, 0), 0
+    nats = dict.fromkeys(exits, 0.0)
+    likeliest: dict[int, list[Tensor]] = {depth: [] for depth in exits}
     for inputs, labels in _scoring_batches(tokenizer, documents, window, batch):
         scored = labels.flatten() != IGNORED
         wanted = labels.flatten()[scored].to(model.device)
-        found = exit_logits(model, inputs.to(model.device), exits)
-        flat = {depth: logits.flatten(0, 1)[scored].float() for depth, logits in found.items()}
-        last = flat[max(exits)].argmax(-1)
-        places += len(wanted)
-        for depth, logits in flat.items():
-            nats[depth] += cross_entropy(logits, wanted, reduction="sum").item()
-            agreed[depth] += int((logits.argmax(-1) == last).sum())
-    size = sum(len(document.text.encode()) for document in documents)
-    return {d: ProseScore(nats[d] / math.log(2) / size, agreed[d] / places) for d in exits}
+        for depth, logits in exit_logits(model, inputs.to(model.device), exits).items():
+            flat = logits.flatten(0, 1)[scored].float()
+            nats[depth] += cross_entropy(flat, wanted, reduction="sum").item()
+            likeliest[depth].append(flat.argmax(-1))
+    per_byte = 1 / math.log(2) / sum(len(document.text.encode()) for document in documents)
+    return {d: ProseScore(nats[d] * per_byte, torch.cat(likeliest[d])) for d in exits}
 
 
 def _scoring_batches(
