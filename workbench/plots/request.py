@@ -26,6 +26,7 @@ __all__ = ["compare", "memory", "per_split", "timeline"]
 
 PHASES = (("prefill", "to the first token"), ("decode", "per output token"))
 _LANES = {"downlink": "down", "uplink": "up"}
+_TELLING = 0.02  # a piece below this share of the longest is too short for its error to say anything
 
 
 def timeline(trace: RequestTrace, *, tokens: int | None = 4) -> go.Figure:
@@ -82,7 +83,7 @@ def compare(predicted: RequestTrace, measured: RequestTrace) -> go.Figure:
     """Predicted beside measured time, by piece, with the error of the prediction in per cent.
 
     The last row is what the user waits for: TTFT in one panel, TPOT in the other. Pieces that overlap in
-    time add up to more.
+    time add up to more; the error of a piece that is hardly there is in its hover.
     """
     pieces = pieces_in([predicted, measured])
     fig = figure("Predicted and measured", f"{label_of(predicted)}  |  {label_of(measured)}", height=440)
@@ -106,7 +107,10 @@ def _phase_s(piece: Piece, trace: RequestTrace, phase: str) -> float:
 
 
 def _compare_panel(fig: go.Figure, col: int, rows: Mapping[str, tuple[float, float]]) -> None:
-    scale = Scale.seconds(max((max(pair) for pair in rows.values()), default=0.0))
+    longest = max((max(pair) for pair in rows.values()), default=0.0)
+    scale = Scale.seconds(longest)
+    errors = {title: _error(*pair) for title, pair in rows.items()}
+    shown = [errors[title] if max(pair) >= _TELLING * longest else "" for title, pair in rows.items()]
     looks = (("predicted", PALETTE["sky"], "/"), ("measured", PALETTE["blue"], ""))
     for which, (name, colour, pattern) in enumerate(looks):
         bar = go.Bar(
@@ -116,15 +120,16 @@ def _compare_panel(fig: go.Figure, col: int, rows: Mapping[str, tuple[float, flo
             orientation="h",
             y=list(rows),
             x=[pair[which] / scale.divisor for pair in rows.values()],
-            text=[_error(*pair) if which else "" for pair in rows.values()],
+            text=shown if which else None,
             textposition="outside",
             cliponaxis=False,
+            customdata=[f", error {error}" if error else "" for error in errors.values()],
             marker={"color": colour, "pattern": hatch(pattern)},
-            hovertemplate="%{y}: %{x:.3g} " + scale.unit + f" ({name})<extra></extra>",
+            hovertemplate="%{y}: %{x:.3g} " + scale.unit + f" ({name}%{{customdata}})<extra></extra>",
         )
         fig.add_trace(bar, row=1, col=col)
-    longest = max((max(pair) for pair in rows.values()), default=0.0) / scale.divisor
-    fig.update_xaxes(title_text=f"time ({scale.unit})", range=[0, 1.15 * longest], row=1, col=col)
+    reach = 1.15 * longest / scale.divisor
+    fig.update_xaxes(title_text=f"time ({scale.unit})", range=[0, reach], row=1, col=col)
     fig.update_yaxes(autorange="reversed", row=1, col=col)
 
 
