@@ -25,8 +25,9 @@ from workbench.models.dataflow import (
     TRACE_TOKENS,
     Dataflow,
 )
+from workbench.models.meta_ops import order_of_calls
 from workbench.models.pasts import new_past
-from workbench.models.tracing import UntraceableError, order_of_calls, trace
+from workbench.models.tracing import UntraceableError, trace
 
 __all__ = ["Anatomy", "find_anatomy"]
 

@@ -1,16 +1,18 @@
-"""Operations whose result depends on data, given a plausible one on the meta device.
+"""Forwards on the meta device: operations whose result depends on data are given a plausible one.
 
 Only shapes and the flow of data matter there: every condition is false, every element of a mask is chosen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["run_on_meta"]
+__all__ = ["order_of_calls", "run_on_meta"]
 
 aten = torch.ops.aten
 
@@ -53,3 +55,25 @@ def _without_masks(indices: Any) -> list[Tensor | None]:
         else:
             plain.append(index)
     return plain
+
+
+def order_of_calls(modules: dict[str, list[nn.Module]], call: Callable[[], Any]) -> list[tuple[str, int]]:
+    """Which of some lists' modules a forward on the meta device calls, in order: list and position."""
+    order: list[tuple[str, int]] = []
+    handles = [
+        module.register_forward_pre_hook(lambda *_, seen=(path, i): order.append(seen))
+        for path, members in modules.items()
+        for i, module in enumerate(members)
+    ]
+    try:
+        with torch.no_grad(), _OnMeta():
+            call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return order
+
+
+class _OnMeta(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run_on_meta(func, args, kwargs or {})

@@ -34,7 +34,7 @@ from workbench.models.dataflow import (
 )
 from workbench.models.meta_ops import run_on_meta
 
-__all__ = ["UntraceableError", "order_of_calls", "trace"]
+__all__ = ["UntraceableError", "trace"]
 
 
 class UntraceableError(Exception):
@@ -93,28 +93,6 @@ def trace(
         for handle in handles:
             handle.remove()
     return tracer.finish(logits)
-
-
-def order_of_calls(modules: dict[str, list[nn.Module]], call: Callable[[], Any]) -> list[tuple[str, int]]:
-    """Which of some lists' modules a forward on the meta device calls, in order: list and position."""
-    order: list[tuple[str, int]] = []
-    handles = [
-        module.register_forward_pre_hook(lambda *_, seen=(path, i): order.append(seen))
-        for path, members in modules.items()
-        for i, module in enumerate(members)
-    ]
-    try:
-        with torch.no_grad(), _OnMeta():
-            call()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return order
-
-
-class _OnMeta(TorchDispatchMode):
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return run_on_meta(func, args, kwargs or {})
 
 
 _CLEAN = frozenset(
