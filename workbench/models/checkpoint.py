@@ -176,8 +176,8 @@ def open_checkpoint(source: Source) -> Checkpoint:
     Raises:
         CheckpointError: there are none, they are pickles, or the index is damaged.
     """
-    index = source.find(INDEX)
-    if index is not None:
+    index = source.folder / INDEX  # of a hub model too: small files come with the first look
+    if index.is_file():
         return Checkpoint(source, _read_index(index))
     single = source.find(SINGLE)
     if single is not None:

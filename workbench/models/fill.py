@@ -129,10 +129,12 @@ def fill(
         made = _convert(model, plan, source, checkpoint, own[name].dtype, device)
         # A stage with the head alone reads the embedding's tensor where the two are tied.
         placed = {name if target == source else target: tensor for target, tensor in made.items()}
-        for target in placed.keys() & own.keys():
+        names = placed.keys() & own.keys()
+        for target in names:
             _place(model, target, placed[target])
-        done |= placed.keys()
-        _announce(model, placed.keys() & own.keys(), on_module)
+        done |= names
+        del made, placed  # what follows may drop the tensors
+        _announce(model, names, on_module)
     _tie(model, plan, own)
     _compute_the_rest(model, plan, checkpoint, device)
 
@@ -163,8 +165,7 @@ def _convert(
 
 
 def _place(model: PreTrainedModel, name: str, tensor: Tensor) -> None:
-    path, _, leaf = name.rpartition(".")
-    holder = model.get_submodule(path)
+    holder, leaf = _holder(model, name)
     expected = getattr(holder, leaf)
     if expected.shape != tensor.shape:
         raise CheckpointError(
@@ -190,16 +191,23 @@ def _tie(model: PreTrainedModel, plan: WeightPlan, own: Mapping[str, Tensor]) ->
     for target, source in plan.tied.items():
         if target not in own or source not in own:
             continue
-        first, second = model.get_parameter_or_buffer(source), model.get_parameter_or_buffer(target)
+        (here, leaf), (there, other) = _holder(model, target), _holder(model, source)
+        if other not in there._parameters:  # packed meanwhile: the twins share the packed layer
+            model.set_submodule(target.rpartition(".")[0], there)
+            continue
+        first, second = there._parameters[other], here._parameters[leaf]
+        assert first is not None
+        assert second is not None
         if first.is_meta and not second.is_meta:
-            _share(model, source, second)
+            setattr(there, other, second)
         elif second.is_meta or torch.equal(first, second):
-            _share(model, target, first)
+            setattr(here, leaf, first)
 
 
-def _share(model: PreTrainedModel, name: str, tensor: Tensor) -> None:
+def _holder(model: PreTrainedModel, name: str) -> tuple[nn.Module, str]:
+    """The module that has a tensor, and the tensor's name there."""
     path, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(path), leaf, tensor)
+    return model.get_submodule(path), leaf
 
 
 def _compute_the_rest(
@@ -216,9 +224,9 @@ def _compute_the_rest(
             f"{', '.join(map(repr, missing[:3]))}: the checkpoint is incomplete, or of another architecture"
         )
     for name, tensor in left.items():
-        path, _, leaf = name.rpartition(".")
+        holder, leaf = _holder(model, name)
         real = torch.empty_like(tensor, device=device)
-        setattr(model.get_submodule(path), leaf, real if name in computed else _like(tensor, real))
+        setattr(holder, leaf, real if name in computed else _like(tensor, real))
     model.initialize_weights()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,20 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+import transformers
 from torch import nn
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.initialization import meta_device_safe_creation_ops
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+)
 from transformers.utils import logging as transformers_logging
 
 from workbench.errors import CheckpointError, TokenizerError, UnsupportedArchitectureError
@@ -34,6 +39,8 @@ from workbench.profiles import ModelProfile
 from workbench.quantization.weights import is_packable, pack_linear
 
 __all__ = ["Model", "build_empty", "load_model"]
+
+_WORTH_GIVING_BACK = 1 << 20  # weights
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Model:
         Raises:
             UnsupportedArchitectureError: its blocks cannot be found.
         """
-        return read_profile(build_empty(self.config), self.name)
+        return read_profile(build_empty(self.config, torch.bfloat16), self.name)
 
     @property
     def n_blocks(self) -> int:
@@ -119,10 +126,9 @@ class Model:
         """
         self.checkpoint.check()
         with _no_progress_bars():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = _class_of(self.config).from_pretrained(
                 self.source,
                 dtype=dtype,
-                trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
@@ -163,13 +169,31 @@ def build_empty(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) ->
     """
     try:
         with torch.device("meta"), meta_device_safe_creation_ops():
-            model = AutoModelForCausalLM.from_config(
-                copy.deepcopy(config), dtype=dtype, trust_remote_code=False
-            )
+            model = _class_of(config)._from_config(copy.deepcopy(config), dtype=dtype)
     except (ImportError, ValueError, NotImplementedError) as error:
         raise UnsupportedArchitectureError(f"{config.model_type} cannot be built here: {error}") from error
     empty: PreTrainedModel = model.eval()
     return empty
+
+
+def _class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The causal language model of a configuration; by its name where only a part of a larger one is kept.
+
+    Raises:
+        UnsupportedArchitectureError: it has none.
+    """
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        return found[0] if isinstance(found, tuple) else found
+    names = set(config.architectures or ()) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    known: list[type[PreTrainedModel]] = [getattr(transformers, name) for name in names]
+    fitting = [c for c in known if c.config_class is type(config)]
+    if not fitting:
+        raise UnsupportedArchitectureError(
+            f"{config.model_type} is no causal language model: choose one that generates text from left "
+            "to right"
+        )
+    return fitting[0]
 
 
 def _read_config(files: Source) -> PreTrainedConfig:
@@ -183,11 +207,7 @@ def _read_config(files: Source) -> PreTrainedConfig:
             f"model {files.name!r} is of a kind that the installed transformers does not know, and code that "
             f"models bring along is never run: {error}"
         ) from error
-    if type(config) not in AutoModelForCausalLM._model_mapping:
-        raise UnsupportedArchitectureError(
-            f"model {files.name!r} ({config.model_type}) is no causal language model: choose one that "
-            "generates text from left to right"
-        )
+    _class_of(config)
     if getattr(config, "quantization_config", None):
         raise UnsupportedArchitectureError(
             f"model {files.name!r} has weights that are already quantized: choose the original, unquantized "
@@ -204,9 +224,19 @@ def _packer(part: StageModel, bits: int) -> OnModule | None:
 
     def pack(path: str, layer: nn.Module) -> None:
         if path.startswith(blocks) and is_packable(layer):
-            part.module.set_submodule(path, pack_linear(layer, bits))
+            packed = pack_linear(layer, bits)
+            part.module.set_submodule(path, packed)
+            if packed.in_features * packed.out_features > _WORTH_GIVING_BACK:
+                _give_back_freed_memory()
 
     return pack
+
+
+def _give_back_freed_memory() -> None:
+    """To the system, at once: among packed layers that stay, glibc else keeps the unpacked ones' pages."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _read_tokenizer(files: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:

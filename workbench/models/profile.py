@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.cache_utils import DynamicCache
 
 from workbench.models.anatomy import Anatomy, find_anatomy
 from workbench.models.meta_ops import run_on_meta
+from workbench.models.pasts import new_past
 from workbench.profiles import ModelProfile
 from workbench.quantization.weights import is_packable
 
@@ -50,9 +50,9 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
     anatomy = find_anatomy(model)
     config: Any = model.config.get_text_config()
     blocks: list[nn.Module] = list(model.get_submodule(anatomy.blocks))
-    kv = _kv_elements(model, anatomy)
+    kv, windows = _cache_layers(model, anatomy)
     parameters = {n: p.numel() for n, p in model.named_parameters(remove_duplicate=False)}
-    share = _active_share(config)
+    configs = _block_configs(config, anatomy.n_blocks)
     return ModelProfile(
         name=name,
         architecture=anatomy.architecture,
@@ -62,13 +62,13 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
         max_positions=_first(config, _N_POSITIONS, _UNBOUNDED),
         boundary_elements=anatomy.boundary_elements,
         block_params=tuple(sum(p.numel() for p in b.parameters()) for b in blocks),
-        block_active_params=tuple(_active(b, config, share) for b in blocks),
+        block_active_params=tuple(_active(b, c) for b, c in zip(blocks, configs, strict=True)),
         block_quantizable=tuple(_quantizable(b) for b in blocks),
         kv_elements=kv,
         attention_width=tuple(
-            _attention_width(config, b) if n else 0 for n, b in zip(kv, blocks, strict=True)
+            _attention_width(b, c) if n else 0 for n, b, c in zip(kv, blocks, configs, strict=True)
         ),
-        window=_windows(model.config, anatomy),
+        window=windows,
         embedding_params=_outside(anatomy.embeddings, parameters, anatomy),
         head_params=_outside(anatomy.head, parameters, anatomy),
         tied=bool(model.all_tied_weights_keys),
@@ -98,14 +98,15 @@ def _quantizable(block: nn.Module) -> int:
     return sum(m.weight.numel() for m in linear)  # type: ignore[operator, misc]
 
 
-def _active_share(config: Any) -> float:
-    """Of a mixture's experts, the share that one token uses."""
-    experts = _first(config, _N_EXPERTS, 1)
-    return min(1.0, _first(config, _N_ACTIVE, experts) / experts)
+def _block_configs(config: Any, n_blocks: int) -> list[Any]:
+    """Each block's own configuration, where they differ; else the model's."""
+    return [config.per_layer_config[i] if config.is_heterogeneous else config for i in range(n_blocks)]
 
 
-def _active(block: nn.Module, config: Any, share: float) -> int:
+def _active(block: nn.Module, config: Any) -> int:
+    """Parameters that one token uses: of a mixture's experts, only those that are chosen."""
     n_experts = _first(config, _N_EXPERTS, 1)
+    share = min(1.0, _first(config, _N_ACTIVE, n_experts) / n_experts)
     return sum(
         round(p.numel() * (share if _is_an_experts(n, p.shape, n_experts) else 1))
         for n, p in block.named_parameters()
@@ -118,19 +119,11 @@ def _is_an_experts(name: str, shape: torch.Size, n_experts: int) -> bool:
     return "experts" in path and (any(part.isdigit() for part in path) or shape[0] == n_experts)
 
 
-def _attention_width(config: Any, block: nn.Module) -> int:
+def _attention_width(block: nn.Module, config: Any) -> int:
     heads = config.num_attention_heads
     nominal = getattr(config, "head_dim", None) or config.hidden_size // heads
     sizes = (getattr(m, "qk_head_dim", None) or getattr(m, "head_dim", None) for m in block.modules())
     return int(heads * next((s for s in sizes if isinstance(s, int)), nominal))
-
-
-def _windows(config: PreTrainedConfig, anatomy: Anatomy) -> tuple[int | None, ...]:
-    """Per block, the window of the cache layer that it writes."""
-    layers = DynamicCache(config=config).layers
-    windows = [getattr(layer, "sliding_window", None) for layer in layers]
-    written = anatomy.flow.cache_layers
-    return tuple(next((windows[i] for i in own if i < len(windows)), None) for own in written)
 
 
 class _OnMeta(TorchDispatchMode):
@@ -138,15 +131,21 @@ class _OnMeta(TorchDispatchMode):
         return run_on_meta(func, args, kwargs or {})
 
 
-def _kv_elements(model: PreTrainedModel, anatomy: Anatomy) -> tuple[int, ...]:
-    """Keys and values that each block caches per token, as its own forward writes them."""
-    if anatomy.cache_argument not in ("past_key_values", "cache_params"):
-        return (0,) * anatomy.n_blocks
-    cache = DynamicCache(config=model.config)
+def _cache_layers(model: PreTrainedModel, anatomy: Anatomy) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    """Per block: keys and values cached per token, and the window, as its own forward leaves them."""
+    n, name = anatomy.n_blocks, anatomy.cache_argument
     ids = torch.zeros((1, _PROBE_TOKENS), dtype=torch.long, device="meta")
+    past = new_past(model.config, name, 0, n, batch=1, device=ids.device, dtype=model.dtype)
+    layers: list[Any] = getattr(past, "layers", [])
+    if name is None or not hasattr(past, "layers"):
+        return (0,) * n, (None,) * n
     with torch.no_grad(), _OnMeta():
-        model(input_ids=ids, use_cache=True, **{anatomy.cache_argument: cache})
-    return tuple(sum(_layer_elements(cache.layers[i]) for i in own) for own in anatomy.flow.cache_layers)
+        model(input_ids=ids, use_cache=True, **{name: past})
+    written = anatomy.flow.cache_layers
+    return (
+        tuple(sum(_layer_elements(layers[i]) for i in own) for own in written),
+        tuple(next((getattr(layers[i], "sliding_window", None) for i in own), None) for own in written),
+    )
 
 
 def _layer_elements(layer: Any) -> int:

@@ -11,7 +11,6 @@ N outputs, K inputs, G groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ __all__ = ["GROUP", "Codes", "quantize"]
 
 GROUP = 32
 """Inputs that share a scale and a zero at 4 bits: 5 bits per weight in all (64: 4.5, with more error)."""
-_PIECE = 1 << 20  # elements that are worked on at once, so that a large matrix never has a float32 twin
+_PIECE = 1 << 18  # elements that are worked on at once, so that a large matrix never has a float32 twin
 _SMALLEST = 1e-8  # a scale above zero, for rows and groups that are all zero; bfloat16 can hold it
 
 
@@ -61,20 +60,22 @@ def quantize(weight: Tensor, bits: int) -> Codes:
     """
     if bits not in (8, 4):
         raise InputError(f"weights can be packed in 8 or 4 bits, not {bits}: 16 and 32 stay as they are")
-    parts = [(_rows8 if bits == 8 else _rows4)(rows) for rows in _pieces(weight)]
-    values, scale, zero = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Codes(bits, values, scale, zero if bits == 4 else None, weight.shape[1])
-
-
-def _pieces(weight: Tensor) -> Iterator[Tensor]:
-    """Some rows at a time, in float32."""
-    for rows in weight.split(max(1, _PIECE // max(1, weight.shape[1]))):
-        yield rows.float()
+    n, k = weight.shape
+    groups = -(-k // GROUP)
+    values = torch.empty((n, k if bits == 8 else groups * GROUP), dtype=torch.int8, device=weight.device)
+    scale, zero = (
+        torch.empty((n, 1 if bits == 8 else groups), dtype=torch.bfloat16, device=weight.device) for _ in "sz"
+    )
+    step = max(1, _PIECE // k)
+    for rows in (slice(start, start + step) for start in range(0, n, step)):
+        found = (_rows8 if bits == 8 else _rows4)(weight[rows].float())
+        values[rows], scale[rows], zero[rows] = found
+    return Codes(bits, values, scale, zero if bits == 4 else None, k)
 
 
 def _rows8(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale = _rounded(rows.abs().amax(1, keepdim=True) / 127)
-    return (rows / scale).round_().clamp_(-127, 127).to(torch.int8), scale.bfloat16(), scale
+    return (rows / scale).round_().clamp_(-127, 127), scale, scale
 
 
 def _rows4(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +85,7 @@ def _rows4(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale = _rounded((high - low) / 15)
     zero = (low + 8 * scale).bfloat16().float()
     values = ((groups - zero) / scale).round_().add_(8).clamp_(0, 15)
-    return values.to(torch.int8).view(n, -1), scale.bfloat16().squeeze(-1), zero.bfloat16().squeeze(-1)
+    return values.view(n, -1), scale.squeeze(-1), zero.squeeze(-1)
 
 
 def _rounded(scale: Tensor) -> Tensor:

@@ -226,7 +226,8 @@ class Int4Cpu(_FusedInt4):
         self._block = block if block and self.out_features % block == 0 else None
 
     def _pack(self, values: Tensor) -> Tensor:
-        blocks = values.split(_CPU_BLOCK * 16)  # the kernel wants four bytes per weight while it packs
+        n = max(1, _TILE // values.shape[1] // _CPU_BLOCK) * _CPU_BLOCK
+        blocks = values.split(n)  # not all at once: the kernel wants four bytes per weight while it packs
         return torch.cat([torch.ops.aten._convert_weight_to_int4pack_for_cpu(b.int(), 1) for b in blocks])
 
     def multiply(self, x: Tensor) -> Tensor:

@@ -19,14 +19,19 @@ _MIN_FEATURES = 16  # smaller layers are gates and routers: nothing to win, much
 
 def is_packable(module: nn.Module) -> bool:
     """True for the layers that 8 and 4 bits pack; their weight is ``module.weight``."""
-    return type(module) in (nn.Linear, Conv1D) and min(module.weight.shape) >= _MIN_FEATURES  # type: ignore[arg-type]
+    return _is_linear(module) and min(module.weight.shape) >= _MIN_FEATURES  # type: ignore[arg-type]
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """A matrix product and no more; subclasses may do otherwise, Falcon's does not."""
+    return type(module) in (nn.Linear, Conv1D) or type(module).__name__ == "FalconLinear"
 
 
 def pack_linear(layer: nn.Module, bits: int) -> PackedLinear:
     """A layer's packed twin, on the same device and for the same type of activations.
 
     Args:
-        layer: one for which ``is_packable`` holds, with real weights.
+        layer: one for which ``is_packable`` holds, with real weights; used up, its weight is dropped.
         bits: 8 (a scale per output) or 4 (a scale and a zero per 32 inputs).
 
     Raises:
@@ -34,10 +39,11 @@ def pack_linear(layer: nn.Module, bits: int) -> PackedLinear:
     """
     transposed = type(layer) is Conv1D
     weight: Tensor = layer.weight.detach()  # type: ignore[operator]
+    dtype, device = weight.dtype, weight.device
     codes = quantize(weight.t() if transposed else weight, bits)
-    n, k = codes.values.shape[0], codes.n_inputs
-    kernel = kernel_for(bits, n, k, weight.dtype, weight.device)
-    return kernel(codes, layer.bias, weight.dtype, transposed)  # type: ignore[arg-type]
+    del weight, layer.weight
+    kernel = kernel_for(bits, codes.values.shape[0], codes.n_inputs, dtype, device)
+    return kernel(codes, layer.bias, dtype, transposed)  # type: ignore[arg-type]
 
 
 def quantize_linears(root: nn.Module, bits: int) -> None:
