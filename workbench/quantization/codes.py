@@ -1,7 +1,8 @@
 """Weights as small integers: what 8 and 4 bits keep of a matrix, whichever kernel multiplies with it.
 
 8 bits: one scale per output row, symmetric, ``w = scale * q`` with q in [-127, 127].
-4 bits: one scale and one zero per ``GROUP`` inputs, ``w = scale * (q - 8) + zero`` with q in [0, 15].
+4 bits: one scale and one zero per ``GROUP`` inputs, ``w = scale * (q - 8) + zero`` with q in [0, 15], two of
+them to a byte.
 
 Scales and zeros are rounded to bfloat16 first and the integers chosen for the rounded ones, so that every
 kernel on every host stands for exactly the same weights.
@@ -19,7 +20,7 @@ from torch.nn.functional import pad
 
 from workbench.errors import InputError
 
-__all__ = ["GROUP", "Codes", "quantize"]
+__all__ = ["GROUP", "Codes", "from_nibbles", "grouped", "nibbles", "quantize"]
 
 GROUP = 32
 """Inputs that share a scale and a zero at 4 bits: 5 bits per weight in all (64: 4.5, with more error)."""
@@ -32,7 +33,7 @@ class Codes:
     """A quantized matrix."""
 
     bits: int  # 8 or 4
-    values: Tensor  # int8 [N, K]; at 4 bits K is rounded up to whole groups
+    values: Tensor  # int8 [N, K]; at 4 bits nibbles [N, K / 2], K rounded up to whole groups
     scale: Tensor  # bfloat16 [N, 1] or [N, G]
     zero: Tensor | None  # bfloat16 [N, G] at 4 bits
     n_inputs: int  # K
@@ -44,10 +45,21 @@ class Codes:
         return grouped(self.values, self.scale, self.zero)[:, : self.n_inputs].to(dtype)
 
 
-def grouped(values: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-    """float32 [N, K] of 4-bit integers [N, K] with scales and zeros [N, G]."""
+def nibbles(values: Tensor) -> Tensor:
+    """Integers 0 to 15, [N, K] with K even, as uint8 [N, K / 2]: the first of each pair in the low half."""
+    unsigned = values.to(torch.uint8)
+    return unsigned[:, ::2] | unsigned[:, 1::2] << 4
+
+
+def from_nibbles(packed: Tensor) -> Tensor:
+    """What ``nibbles`` packed, as uint8 [N, K]."""
+    return torch.stack((packed & 15, packed >> 4), dim=-1).view(len(packed), -1)
+
+
+def grouped(packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    """float32 [N, K] of nibbles [N, K / 2] with scales and zeros [N, G]."""
     n, groups = scale.shape
-    centred = values.view(n, groups, GROUP).float() - 8
+    centred = from_nibbles(packed).view(n, groups, GROUP).float() - 8
     return torch.addcmul(zero.float().unsqueeze(-1), centred, scale.float().unsqueeze(-1)).view(n, -1)
 
 
@@ -62,7 +74,8 @@ def quantize(weight: Tensor, bits: int) -> Codes:
         raise InputError(f"weights can be packed in 8 or 4 bits, not {bits}: 16 and 32 stay as they are")
     n, k = weight.shape
     groups = -(-k // GROUP)
-    values = torch.empty((n, k if bits == 8 else groups * GROUP), dtype=torch.int8, device=weight.device)
+    shape, dtype = ((n, k), torch.int8) if bits == 8 else ((n, groups * GROUP // 2), torch.uint8)
+    values = torch.empty(shape, dtype=dtype, device=weight.device)
     scale, zero = (
         torch.empty((n, 1 if bits == 8 else groups), dtype=torch.bfloat16, device=weight.device) for _ in "sz"
     )
@@ -85,7 +98,7 @@ def _rows4(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale = _rounded((high - low) / 15)
     zero = (low + 8 * scale).bfloat16().float()
     values = ((groups - zero) / scale).round_().add_(8).clamp_(0, 15)
-    return values.view(n, -1), scale.squeeze(-1), zero.squeeze(-1)
+    return nibbles(values.view(n, -1)), scale.squeeze(-1), zero.squeeze(-1)
 
 
 def _rounded(scale: Tensor) -> Tensor:

@@ -23,14 +23,13 @@ M rows (tokens), N outputs, K inputs, G groups of inputs.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from workbench.quantization.codes import GROUP, Codes, grouped, quantize
+from workbench.quantization.codes import GROUP, Codes, from_nibbles, grouped, quantize
 
 __all__ = ["PackedLinear", "kernel_for"]
 
@@ -175,7 +174,7 @@ class Int4Plain(PackedLinear):
         self, codes: Codes, bias: Tensor | None, dtype: torch.dtype, transposed: bool = False
     ) -> None:
         super().__init__(codes, bias, dtype, transposed)
-        self.register_buffer("codes", nibbles(codes.values))
+        self.register_buffer("codes", codes.values)
         self.register_buffer("scale", codes.scale)
         self.register_buffer("zero", codes.zero)
 
@@ -183,7 +182,7 @@ class Int4Plain(PackedLinear):
         return linear(x, self.dequantize().to(x.dtype))
 
     def dequantize(self) -> Tensor:
-        return grouped(from_nibbles(self.codes), self.scale, self.zero)[:, : self.in_features]
+        return grouped(self.codes, self.scale, self.zero)[:, : self.in_features]
 
 
 class _FusedInt4(PackedLinear):
@@ -204,7 +203,7 @@ class _FusedInt4(PackedLinear):
 
     @abstractmethod
     def _pack(self, values: Tensor) -> Tensor:
-        """int8 [N, K] in the kernel's order."""
+        """Nibbles [N, K / 2] in the kernel's order."""
 
     def dequantize(self) -> Tensor:
         identity = torch.eye(self.in_features, dtype=torch.bfloat16, device=self.packed.device)
@@ -226,9 +225,10 @@ class Int4Cpu(_FusedInt4):
         self._block = block if block and self.out_features % block == 0 else None
 
     def _pack(self, values: Tensor) -> Tensor:
-        n = max(1, _TILE // values.shape[1] // _CPU_BLOCK) * _CPU_BLOCK
-        blocks = values.split(n)  # not all at once: the kernel wants four bytes per weight while it packs
-        return torch.cat([torch.ops.aten._convert_weight_to_int4pack_for_cpu(b.int(), 1) for b in blocks])
+        # Not all at once: the kernel wants four bytes per weight while it packs.
+        blocks = values.split(max(1, _TILE // self.in_features // _CPU_BLOCK) * _CPU_BLOCK)
+        pack = torch.ops.aten._convert_weight_to_int4pack_for_cpu
+        return torch.cat([pack(from_nibbles(block).int(), 1) for block in blocks])
 
     def multiply(self, x: Tensor) -> Tensor:
         rows = x.to(torch.bfloat16).contiguous()
@@ -292,26 +292,12 @@ def _cpu_block() -> int | None:
 
 class Int4Cuda(_FusedInt4):
     def _pack(self, values: Tensor) -> Tensor:
-        pairs = (values[:, ::2] << 4 | values[:, 1::2]).to(torch.uint8).contiguous()
-        return torch.ops.aten._convert_weight_to_int4pack(pairs, _CUDA_TILES)
+        swapped = values << 4 | values >> 4  # its low half is the second of a pair
+        return torch.ops.aten._convert_weight_to_int4pack(swapped, _CUDA_TILES)
 
     def multiply(self, x: Tensor) -> Tensor:
         rows = x.to(torch.bfloat16).contiguous()
         return torch.ops.aten._weight_int4pack_mm(rows, self.packed, GROUP, self.scale_and_zero).to(x.dtype)
-
-
-def nibbles(values: Tensor) -> Tensor:
-    """Integers 0 to 15, [N, K] with K even, as uint8 [N, K / 2]."""
-    unsigned = values.to(torch.uint8)
-    return unsigned[:, ::2] | unsigned[:, 1::2] << 4
-
-
-def from_nibbles(packed: Tensor) -> Tensor:
-    """What ``nibbles`` packed, as uint8 [N, K]."""
-    return torch.stack((packed & 15, packed >> 4), dim=-1).view(len(packed), -1)
-
-
-Kernel = Callable[[Codes, "Tensor | None", torch.dtype, bool], PackedLinear]
 
 
 def kernel_for(bits: int, n: int, k: int, dtype: torch.dtype, device: torch.device) -> type[PackedLinear]:
