@@ -148,8 +148,7 @@ def architectures() -> dict[str, str]:
 def tiny_config(model_type: str, **overrides: Any) -> PreTrainedConfig:
     """The family's configuration with small sizes."""
     config_class: Any = _model_class(model_type).config_class or CONFIG_MAPPING[model_type]
-    given = {**_shrunk(config_class, model_type), **overrides}
-    return config_class(**{**_mixed_layers(config_class, given), **given})
+    return config_class(**{**_shrunk(config_class, model_type), **overrides})
 
 
 def tiny_model(model_type: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
@@ -190,7 +189,7 @@ def _shrunk(config_class: type[PreTrainedConfig], model_type: str) -> dict[str, 
     for name, (sub_class, given) in _parts(config_class).items():
         small[name] = {**_shrunk(sub_class, sub_class.model_type), **given}
     small |= {"is_decoder": True} if "is_decoder" in fields else {}
-    return {**small, **SPECIAL.get(model_type, {})}
+    return {**_mixed_layers(config_class, small), **small, **SPECIAL.get(model_type, {})}
 
 
 def _parts(config_class: type[PreTrainedConfig]) -> dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]]:
@@ -214,7 +213,7 @@ def _mixed_layers(config_class: type[PreTrainedConfig], given: Mapping[str, Any]
     kinds = sorted(set(default or ()), key=lambda kind: (kind == "full_attention", kind))
     if len(kinds) < 2:
         return {}
-    n_layers = next(n for name, n in given.items() if re.fullmatch(SIZES[1][0], name))
+    n_layers = next((n for name, n in given.items() if re.fullmatch(SIZES[1][0], name)), len(kinds))
     return {"layer_types": [kinds[i % len(kinds)] for i in range(n_layers)]}
 
 

@@ -126,7 +126,8 @@ def _examine(model: PreTrainedModel) -> Anatomy:
         with torch.device("meta"):
             return _examine_as(model, torch.float32)
     except Exception as error:
-        reason = str(error) if isinstance(error, UntraceableError) else f"{type(error).__name__}: {error}"
+        unknown = f"its forward cannot be followed without weights ({type(error).__name__}: {error})"
+        reason = str(error) if isinstance(error, UntraceableError) else unknown
         raise UnsupportedArchitectureError(f"{type(model).__name__} cannot be split: {reason}") from error
 
 
