@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Before anything imports torch: OpenMP reads these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WORKBENCH_CACHE"] = tempfile.mkdtemp(prefix="workbench-test-cache-")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Lab
 
 NOTEBOOKS = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-RUN_TIMEOUT_S = 300
+RUN_TIMEOUT_S = 600
 EXECUTED = re.compile(r"\[\d+\]:")
 SHOWN = ".js-plotly-plot .plot-container"
 # JupyterLab shows a traceback as it shows what was written to stderr: neither should be there.
@@ -44,7 +44,7 @@ class Watch:
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(720)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_run_all_shows_every_picture(name: str, page: Page, lab: Lab, artifacts: Path) -> None:
     watch = Watch(page)

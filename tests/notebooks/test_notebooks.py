@@ -42,7 +42,7 @@ def test_nothing_that_a_run_left_is_committed(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.timeout(600)
 @BY_NAME
 def test_it_runs_and_stays_small(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

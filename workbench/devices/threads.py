@@ -8,8 +8,9 @@ from workbench.profiles import ModelProfile
 
 __all__ = ["WORKER_ENVIRONMENT", "threads_for"]
 
-WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
-"""Edge and cloud take turns on one host: a side that waits must not spin on the other's cores."""
+WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "20000", "TOKENIZERS_PARALLELISM": "false"}
+"""Edge and cloud take turns on one host: a side that waits must not spin on the other's cores for long, and
+yet long enough to bridge the moments between two layers (a fraction of a millisecond; see docs/log.md)."""
 
 _SMALL_HIDDEN = 512
 
