@@ -109,7 +109,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         Objective("ttft", "Time to first token", "s", "minimize", "modelled"),
         Objective("tpot", "Time per output token", "s", "minimize", "modelled"),
         Objective("accuracy", "Exact match over tasks", "share", "maximize", "measured", True),
-        Objective("agreement", "Agreement with the float32 model", "share", "maximize", "measured", True),
+        Objective("agreement", "Agreement with float32", "share", "maximize", "measured", True),
         Objective("bits_per_byte", "Bits per byte of text", "bits/byte", "minimize", "measured", True),
         Objective("memory", "Memory on the edge", "B", "minimize", "modelled"),
         Objective("cloud_memory", "Memory in the cloud", "B", "minimize", "modelled"),

@@ -52,7 +52,7 @@ def _axis() -> dict[str, object]:
         "linecolor": _GRID,
         "zerolinecolor": _GRID,
         "showline": True,
-        "title": {"standoff": 8},
+        "title": {"standoff": 8, "font": {"size": 13}},
     }
 
 
