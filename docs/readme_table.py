@@ -30,12 +30,15 @@ ROWS = {
     "architectures_total": Row("causal-LM architectures in transformers", "–"),
     "architectures_run": Row("… that run split", "≥ 150"),
     "architectures_exact": Row("… bit-identical to unsplit at every split point", "all that run"),
+    "architectures_refused": Row("… refused, with the reason", "–"),
     "decode_ratio_large": Row("decode step, split ÷ unsplit, hidden size 2,048", "≤ 1.02", "{:.3f}"),
     "decode_ratio_tiny": Row("decode step, split ÷ unsplit, `tiny`", "–", "{:.2f}"),
     "rtt_4k_ratio": Row("round trip of 4 KiB ÷ raw TCP", "≤ 2", "{:.2f}"),
     "rtt_4m_ratio": Row("round trip of 4 MiB ÷ raw TCP", "≤ 1.3", "{:.2f}"),
     "stage_memory_ratio": Row("memory of a stage process ÷ its own tensors", "≤ 1.1", "{:.3f}"),
 }
+HOST = {"processor": "{}", "cpus": "{} processor threads", "gpu": "{}"}
+"""What README says of the host, by key of a benchmark's ``host``."""
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -50,11 +53,12 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _measured_on(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for host in dict.fromkeys(_one_line(result["host"]) for result in results.values()):
-        yield f"Measured on {host}."
+        if host:
+            yield f"Measured on {host}."
 
 
-def _one_line(host: object) -> str:
-    return ", ".join(f"{k} {v}" for k, v in host.items()) if isinstance(host, Mapping) else str(host)
+def _one_line(host: Mapping[str, Any]) -> str:
+    return ", ".join(text.format(host[key]) for key, text in HOST.items() if host.get(key))
 
 
 def with_table(readme: str, new: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = {
-    "overhead": {"host": {"cpu": "A", "cores": 2}, "figures": {"decode_ratio_large": 1.0123, "something": 7}},
-    "conformance": {"host": {"cpu": "A", "cores": 2}, "figures": {"architectures_total": 1189}},
+    "overhead": {"host": {"processor": "A", "cpus": 2, "load": [1]}, "figures": {"decode_ratio_large": 1.0123, "something": 7}},
+    "conformance": {"host": {"processor": "A", "cpus": 2, "load": [1]}, "figures": {"architectures_total": 1189}},
 }
 
 
@@ -23,10 +23,11 @@ def readme_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_known_figures_become_rows_and_the_host_is_named_once(readme_table: ModuleType) -> None:
     text = readme_table.table(RESULTS)
-    assert text.count("Measured on cpu A, cores 2.") == 1
+    assert text.count("Measured on A, 2 processor threads.") == 1
     assert "≤ 1.02 | 1.012 |" in text
     assert "| 1,189 |" in text
     assert "something" not in text
+    assert "load" not in text
 
 
 def test_nothing_measured_says_how(readme_table: ModuleType) -> None:
