@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +35,9 @@ from workbench.models.slice import StageModel, slice_model
 from workbench.models.source import Source, find_source
 from workbench.plan import Stage
 from workbench.profiles import ModelProfile
-from workbench.quantization.weights import is_packable, pack_linear
+from workbench.quantization.weights import freed_memory_returns, is_packable, pack_linear
 
 __all__ = ["Model", "build_empty", "load_model"]
-
-_WORTH_GIVING_BACK = 1 << 20  # weights
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,8 @@ class Model:
         empty = build_empty(self.config, dtype)
         plan = WeightPlan.of(empty, dtype, self.checkpoint)
         part = slice_model(empty, stage)
-        fill(part.module, plan, self.checkpoint, device, _packer(part, stage.bits))
+        with freed_memory_returns() if stage.bits < 16 else nullcontext():
+            fill(part.module, plan, self.checkpoint, device, _packer(part, stage.bits))
         return part
 
     def load_full(
@@ -224,19 +222,9 @@ def _packer(part: StageModel, bits: int) -> OnModule | None:
 
     def pack(path: str, layer: nn.Module) -> None:
         if path.startswith(blocks) and is_packable(layer):
-            packed = pack_linear(layer, bits)
-            part.module.set_submodule(path, packed)
-            if packed.in_features * packed.out_features > _WORTH_GIVING_BACK:
-                _give_back_freed_memory()
+            part.module.set_submodule(path, pack_linear(layer, bits))
 
     return pack
-
-
-def _give_back_freed_memory() -> None:
-    """To the system, at once: among packed layers that stay, glibc else keeps the unpacked ones' pages."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _read_tokenizer(files: Source, config: PreTrainedConfig) -> PreTrainedTokenizerBase:

@@ -226,9 +226,12 @@ class Int4Cpu(_FusedInt4):
 
     def _pack(self, values: Tensor) -> Tensor:
         # Not all at once: the kernel wants four bytes per weight while it packs.
-        blocks = values.split(max(1, _TILE // self.in_features // _CPU_BLOCK) * _CPU_BLOCK)
-        pack = torch.ops.aten._convert_weight_to_int4pack_for_cpu
-        return torch.cat([pack(from_nibbles(block).int(), 1) for block in blocks])
+        step = max(1, _TILE // self.in_features // _CPU_BLOCK) * _CPU_BLOCK
+        packed = torch.empty_like(values)
+        for rows in (slice(start, start + step) for start in range(0, len(values), step)):
+            numbers = from_nibbles(values[rows]).int()
+            packed[rows] = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
+        return packed
 
     def multiply(self, x: Tensor) -> Tensor:
         rows = x.to(torch.bfloat16).contiguous()

@@ -6,14 +6,27 @@ and so do the fused expert tensors of mixtures, which are no linear layers: ``re
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from workbench.quantization.codes import quantize
 from workbench.quantization.kernels import PackedLinear, kernel_for
 
-__all__ = ["PackedLinear", "is_packable", "pack_linear", "quantize_linears", "resident_bytes"]
+__all__ = [
+    "PackedLinear",
+    "freed_memory_returns",
+    "is_packable",
+    "pack_linear",
+    "quantize_linears",
+    "resident_bytes",
+]
 
+_MMAP_THRESHOLD = -3  # glibc's number of the size from which a block of memory gets pages of its own
+_OWN_BLOCK_BYTES, _GLIBC_LARGEST_BYTES = 1 << 19, 32 << 20
 _MIN_FEATURES = 16  # smaller layers are gates and routers: nothing to win, much to lose
 
 
@@ -44,6 +57,24 @@ def pack_linear(layer: nn.Module, bits: int) -> PackedLinear:
     del weight, layer.weight
     kernel = kernel_for(bits, codes.values.shape[0], codes.n_inputs, dtype, device)
     return kernel(codes, layer.bias, dtype, transposed)  # type: ignore[arg-type]
+
+
+@contextmanager
+def freed_memory_returns() -> Iterator[None]:
+    """While layers are packed, what is freed goes back to the system at once.
+
+    Otherwise glibc keeps the pages of unpacked weights as holes between the packed ones that stay. Afterwards
+    it is set to what its own rule for large blocks ends at; other allocators are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        yield
+        return
+    mallopt(_MMAP_THRESHOLD, _OWN_BLOCK_BYTES)
+    try:
+        yield
+    finally:
+        mallopt(_MMAP_THRESHOLD, _GLIBC_LARGEST_BYTES)
 
 
 def quantize_linears(root: nn.Module, bits: int) -> None:
