@@ -9,9 +9,10 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
+HOST = {"processor": "A", "cpus": 2, "load": [1]}
 RESULTS = {
-    "overhead": {"host": {"processor": "A", "cpus": 2, "load": [1]}, "figures": {"decode_ratio_large": 1.0123, "something": 7}},
-    "conformance": {"host": {"processor": "A", "cpus": 2, "load": [1]}, "figures": {"architectures_total": 1189}},
+    "overhead": {"host": HOST, "figures": {"decode_ratio_large": 1.0123, "something": 7}},
+    "conformance": {"host": HOST, "figures": {"architectures_total": 1189}},
 }
 
 
