@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ os.environ["WORKBENCH_CACHE"] = tempfile.mkdtemp(prefix="workbench-test-cache-")
 import psutil
 import pytest
 from hypothesis import settings
+
+# A shell that starts a job in the background has it ignore SIGINT, and so all that it starts: Ctrl-C tests need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may depend on speed, and a failure in CI must come back here.
 settings.register_profile("workbench", deadline=None, print_blob=True, derandomize="CI" in os.environ)
