@@ -19,7 +19,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-# A shell that starts a job in the background has it ignore SIGINT, and so all that it starts: Ctrl-C tests need it.
+# A shell has its background jobs ignore SIGINT, and so all that they start: tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may depend on speed, and a failure in CI must come back here.

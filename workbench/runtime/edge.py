@@ -21,7 +21,7 @@ from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Plan, Stage
 from workbench.profiles import DeviceProfile
 from workbench.runtime.cloud_link import CloudLink, Pass
 from workbench.runtime.decoding import Rows, Sampler, Sampling, TextStream, eos_ids
-from workbench.runtime.stages import StageRun, step_time
+from workbench.runtime.stages import HOST_KIND, StageRun, step_time
 from workbench.runtime.timeline import Flows, Timeline, VirtualTimeline, WallTimeline
 from workbench.trace import RequestTrace
 from workbench.wire import Transport
@@ -360,7 +360,7 @@ def _notes(
     notes = []
     for place, stats in ((EDGE, edge), (CLOUD, cloud)):
         device = devices[place]
-        if device is not None and stats.get("overruns"):
+        if device is not None and device.kind != HOST_KIND and stats.get("overruns"):
             notes.append(
                 f"this host was slower than {device.name} ({place}) in {stats['overruns']} of "
                 f"{stats['steps']} steps, by {stats['overrun_s'] * 1e3:.1f} ms in all"
