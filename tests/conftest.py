@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before anything imports torch: OpenMP reads these once.
@@ -80,3 +81,18 @@ def _described(process: psutil.Process) -> str:
 def repository() -> Path:
     """The folder that holds the package, data, notebooks and benchmarks."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def gone() -> Callable[[int], bool]:
+    """Says whether a process ends within a few seconds."""
+
+    def ends(pid: int, within_s: float = 5.0) -> bool:
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+            time.sleep(0.05)
+        return False
+
+    return ends

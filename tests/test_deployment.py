@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import psutil
@@ -35,16 +36,9 @@ def slow(model: Model) -> wb.DeviceProfile:
 LINK = wb.LinkProfile(rtt_s=0.04, uplink_bps=10e6, downlink_bps=20e6)
 
 
-def gone(pid: int, within_s: float = 5.0) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def test_a_split_runs_on_the_wall_clock_over_a_shaped_link(model: Model, slow: wb.DeviceProfile) -> None:
+def test_a_split_runs_on_the_wall_clock_over_a_shaped_link(
+    gone: Callable[[int], bool], model: Model, slow: wb.DeviceProfile
+) -> None:
     plan = wb.split(model, at=3, edge_bits=32, cloud_bits=32, wire="fp32")
     pieces: list[str] = []
     with wb.deploy(plan, slow, slow, LINK) as run:
@@ -110,7 +104,9 @@ def test_cancel_from_another_thread_ends_a_run_and_the_next_one_works(
         assert run.generate(PROMPT, max_new_tokens=2, sampling=FULL_LENGTH).n_tokens == 2
 
 
-def test_a_side_that_dies_in_a_run_is_an_error_that_says_so(model: Model, slow: wb.DeviceProfile) -> None:
+def test_a_side_that_dies_in_a_run_is_an_error_that_says_so(
+    gone: Callable[[int], bool], model: Model, slow: wb.DeviceProfile
+) -> None:
     with wb.deploy(wb.split(model, at=3), slow, slow, LINK) as run:
         pids = run.pids
         threading.Timer(0.5, os.kill, (pids[0], signal.SIGKILL)).start()
@@ -119,7 +115,7 @@ def test_a_side_that_dies_in_a_run_is_an_error_that_says_so(model: Model, slow: 
     assert all(gone(pid) for pid in pids)
 
 
-def test_ctrl_c_and_a_killed_notebook_leave_no_process() -> None:
+def test_ctrl_c_and_a_killed_notebook_leave_no_process(gone: Callable[[int], bool]) -> None:
     script = textwrap.dedent("""
         import workbench as wb
         from dataclasses import replace

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -25,16 +25,7 @@ def config(**changes: object) -> dict:
     return {**common, "keys": {"public": keys.public, "secret": keys.secret}, **changes}
 
 
-def gone(pid: int, within_s: float = 5.0) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def test_a_child_is_ready_and_ends_when_closed() -> None:
+def test_a_child_is_ready_and_ends_when_closed(gone: Callable[[int], bool]) -> None:
     child = Child(WORKER, config(), {})
     assert child.receive(START_S)["event"] == "ready"
     child.close()
@@ -62,7 +53,7 @@ def test_a_child_that_is_killed_is_noticed_and_says_how() -> None:
         child.close()
 
 
-def test_children_end_when_their_parent_is_killed() -> None:
+def test_children_end_when_their_parent_is_killed(gone: Callable[[int], bool]) -> None:
     script = textwrap.dedent("""
         import sys, time
         sys.path.insert(0, "tests/runtime")

@@ -142,7 +142,7 @@ class CloudLink:
         while True:
             token, _, bytes_down = self._expect_counted(Token)
             work = self._remote(token.timing)
-            line.streamed(Exchange(token.index, sent_s, perf_counter(), bytes_up, bytes_down, work))
+            line.exchange(Exchange(token.index, sent_s, perf_counter(), bytes_up, bytes_down, work))
             yield Answer(ids_of(token), None, bytes_up, bytes_down)
             if token.finished:
                 return

@@ -13,30 +13,17 @@ import torch
 from workbench.models import load_model
 from workbench.profiles import DeviceProfile
 from workbench.runtime.cloud import CloudServer
-from workbench.runtime.process import ParentChannel
+from workbench.runtime.process import ParentChannel, run_child
 from workbench.wire import KeyPair, listen
 
 __all__: list[str] = []
-
-
-def main() -> None:
-    channel = ParentChannel()
-    config = channel.receive()
-    if config is None:
-        return
-    try:
-        _serve(channel, config)
-    except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
-        channel.fail(error)
 
 
 def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     device = DeviceProfile.from_dict(config["device"]) if config["device"] else None
     model = load_model(config["model"])
-    keys = (
-        KeyPair(**config["keys"]) if config["keys"] else None
-    )  # plain text: on loopback, to measure its cost
+    keys = KeyPair(**config["keys"]) if config["keys"] else None  # plain text, to measure its cost
     with listen(keys=keys, allowed=config["allowed"]) as server:
         cloud = CloudServer(model, server, device=device, compute=config["compute"])
         channel.send({"event": "ready", "address": server.address})
@@ -44,4 +31,4 @@ def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_child(_serve)

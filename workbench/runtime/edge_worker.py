@@ -18,23 +18,15 @@ from workbench.plan import Plan
 from workbench.profiles import DeviceProfile, LinkProfile
 from workbench.runtime.decoding import Sampling
 from workbench.runtime.edge import Conditions, EdgeClient
-from workbench.runtime.process import ParentChannel
+from workbench.runtime.process import ParentChannel, run_child
 from workbench.runtime.timeline import Flows
 from workbench.wire import KeyPair, connect
 
 __all__: list[str] = []
 
 
-def main() -> None:
-    channel = ParentChannel()
-    config = channel.receive()
-    if config is None:
-        return
-    try:
-        client = _client(config)
-    except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
-        channel.fail(error)
-        return
+def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
+    client = _client(config)
     client.cancelled = channel.cancelled
     channel.send({"event": "ready"})
     with contextlib.ExitStack() as connections:
@@ -99,4 +91,4 @@ def _flows(link: LinkProfile) -> Flows:
 
 
 if __name__ == "__main__":
-    main()
+    run_child(_serve)

@@ -15,13 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.errors import PeerLostError
 from workbench.wire import Failure, failure_of
 
-__all__ = ["Child", "ParentChannel"]
+__all__ = ["Child", "ParentChannel", "run_child"]
 
 _GRACE_S = 2.0  # how long a child may take to end by itself
 _STDERR_TAIL = 2000
@@ -167,3 +167,15 @@ def _end_after_grace() -> None:
     """A step that never returns must not outlive the parent."""
     time.sleep(_GRACE_S)
     os._exit(1)
+
+
+def run_child(work: Callable[[ParentChannel, Mapping[str, Any]], None]) -> None:
+    """What a child's ``main`` does: take the configuration, work, and tell the parent whatever goes wrong."""
+    channel = ParentChannel()
+    config = channel.receive()
+    if config is None:
+        return
+    try:
+        work(channel, config)
+    except Exception as error:  # noqa: BLE001  (whatever it is, the parent has to hear of it)
+        channel.fail(error)

@@ -54,11 +54,7 @@ class Timeline(ABC):
 
     @abstractmethod
     def exchange(self, exchange: Exchange) -> None:
-        """A round trip, with what the cloud did in between."""
-
-    @abstractmethod
-    def streamed(self, exchange: Exchange) -> None:
-        """A token that the cloud sent unasked; the first answers the request, later ones send nothing up."""
+        """A round trip, with what the cloud did in between; a token sent unasked has nothing going up."""
 
     @abstractmethod
     def token_here(self) -> None:
@@ -80,10 +76,6 @@ class WallTimeline(Timeline):
         self._add(kind, "edge", token, started_s - self._origin_s, seconds)
 
     def exchange(self, exchange: Exchange) -> None:
-        self._uplink(exchange)
-        self._downlink(exchange)
-
-    def streamed(self, exchange: Exchange) -> None:
         if exchange.bytes_up:
             self._uplink(exchange)
         self._downlink(exchange)
@@ -123,10 +115,6 @@ class VirtualTimeline(Timeline):
             self._edge_s += seconds
 
     def exchange(self, exchange: Exchange) -> None:
-        self._up(exchange)
-        self._down(exchange)
-
-    def streamed(self, exchange: Exchange) -> None:
         if exchange.bytes_up:
             self._up(exchange)
         self._down(exchange)
