@@ -104,6 +104,32 @@ def test_cancel_from_another_thread_ends_a_run_and_the_next_one_works(
         assert run.generate(PROMPT, max_new_tokens=2, sampling=FULL_LENGTH).n_tokens == 2
 
 
+def test_a_stop_while_the_sides_start_leaves_nothing_of_them(model: Model, slow: wb.DeviceProfile) -> None:
+    before, stop = psutil.Process().children(recursive=True), threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(CancelledRunError, match="before the request"):
+        wb.deploy(wb.split(model, at=3), slow, slow, LINK, stop=stop)
+    assert time.monotonic() - started < 30
+    assert psutil.Process().children(recursive=True) == before
+
+
+def test_a_stop_ends_a_run_and_where_a_step_is_long_both_sides_too(
+    gone: Callable[[int], bool], model: Model, slow: wb.DeviceProfile
+) -> None:
+    hour = replace(slow, block_overhead_s=3600.0)
+    for device, stands in ((slow, True), (hour, False)):
+        with wb.deploy(wb.split(model, at=3), device, device, LINK) as run:
+            pids, stop = run.pids, threading.Event()
+            threading.Timer(0.3, stop.set).start()
+            with pytest.raises(CancelledRunError, match="stopped"):
+                run.generate(PROMPT, max_new_tokens=500, sampling=FULL_LENGTH, stop=stop)
+            if stands:
+                assert run.generate(PROMPT, max_new_tokens=2, sampling=FULL_LENGTH).n_tokens == 2
+            else:
+                assert all(gone(pid) for pid in pids)
+
+
 def test_a_side_that_dies_in_a_run_is_an_error_that_says_so(
     gone: Callable[[int], bool], model: Model, slow: wb.DeviceProfile
 ) -> None:

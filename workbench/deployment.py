@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import cost, profiles
 from workbench.devices import WORKER_ENVIRONMENT, threads_for
-from workbench.errors import CancelledRunError, PlanError, ThrottleError
+from workbench.errors import CancelledRunError, PeerLostError, PlanError, ThrottleError
 from workbench.links import Link, make_link
 from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Partition, Plan
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
@@ -20,6 +20,7 @@ from workbench.wire import KeyPair, new_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
     from workbench.models import Model
     from workbench.runtime import Sampling
@@ -29,6 +30,7 @@ __all__ = ["Deployment", "cloud_only", "deploy", "device", "edge_only", "predict
 HOST = "host"
 _START_TIMEOUT_S = 600.0
 _EVENT_TIMEOUT_S = 300.0
+_STOP_GRACE_S = 0.5  # how long a request that is stopped may take to end before its processes are
 _PROBE_PROMPT = "The first words of a text"
 _PROBE_TOKENS = 6
 
@@ -129,6 +131,7 @@ def deploy(
     clock: str = "auto",
     feature: str = DEFAULT_FEATURE,
     compute: str = "cpu",
+    stop: Event | None = None,
 ) -> Deployment:
     """Start both sides of a plan as processes joined by a shaped link. Use as a context manager.
 
@@ -138,8 +141,10 @@ def deploy(
         clock: ``wall`` really waits, ``virtual`` computes real tensors in modelled time, ``auto`` is wall
             where this host can pose as both devices, else virtual.
         compute: torch device of the stages, ``cpu`` or ``cuda``.
+        stop: set from another thread to give up starting: what has begun is ended at once.
 
     Raises:
+        CancelledRunError: ``stop`` was set.
         DoesNotFitError: a stage needs more memory than its device has.
         ThrottleError: ``clock="wall"``, and the host is slower than a device.
         PlanError: the plan names other places than edge and cloud.
@@ -156,6 +161,7 @@ def deploy(
         clock=clock,
         feature=feature,
         compute=compute,
+        stop=stop,
     )
 
 
@@ -177,6 +183,7 @@ class Deployment:
         clock: str,
         feature: str,
         compute: str,
+        stop: Event | None = None,
     ) -> None:
         _check(plan, feature, clock)
         cost.fits(plan, model.profile, devices, feature=feature)
@@ -186,7 +193,10 @@ class Deployment:
         self._children: list[Child] = []
         self.clock: Clock = "wall"
         try:
-            self._start(clock)
+            self._start(clock, stop)
+        except CancelledRunError:
+            self._kill()
+            raise CancelledRunError("stopped before the request began: both sides are ended") from None
         except BaseException:
             self.close()
             raise
@@ -201,16 +211,19 @@ class Deployment:
         sampling: Sampling | None = None,
         prefill_chunk: int | None = None,
         on_token: Callable[[str], None] | None = None,
+        stop: Event | None = None,
     ) -> RequestTrace:
         """Run a request for real.
 
         Args:
             prompts: one prompt, or a batch of them.
             on_token: gets each piece of the first row's text as it comes.
+            stop: set from another thread to end the request; where a step takes longer than half a second,
+                both sides are ended too, and the deployment is closed.
 
         Raises:
             PromptError: a prompt is empty or too long.
-            CancelledRunError: ``cancel`` was called, or Ctrl-C pressed.
+            CancelledRunError: ``stop`` was set, ``cancel`` was called, or Ctrl-C pressed.
             PeerLostError: a process ended.
         """
         command = {
@@ -221,7 +234,7 @@ class Deployment:
             "prefill_chunk": prefill_chunk,
             **self._conditions(self.clock),
         }
-        trace, _ = self._run(command, on_token)
+        trace, _ = self._run(command, on_token, stop)
         return replace(trace, notes=(*trace.notes, *self._link.notes)) if self._link else trace
 
     def predict(self, *, prompt_tokens: int, new_tokens: int, batch: int = 1) -> RequestTrace:
@@ -270,6 +283,11 @@ class Deployment:
             self._link.close()
             self._link = None
 
+    def _kill(self) -> None:
+        for child in self._children:
+            child.kill()
+        self.close()
+
     def __enter__(self) -> Deployment:
         return self
 
@@ -280,17 +298,17 @@ class Deployment:
 
     # ---- how it starts
 
-    def _start(self, clock: str) -> None:
+    def _start(self, clock: str, stop: Event | None) -> None:
         cloud_keys, edge_keys = new_keys(), new_keys()
         needs_cloud = CLOUD in self.plan.placement(self._feature).partition.places
         if needs_cloud:
             keys = {"public": cloud_keys.public, "secret": cloud_keys.secret}
             self._spawn("cloud_worker", {"device": CLOUD, "keys": keys, "allowed": [edge_keys.public]})
         self._spawn("edge_worker", {"device": EDGE, "plan": self.plan.to_dict(), "feature": self._feature})
-        ready = [child.receive(_START_TIMEOUT_S) for child in self._children]
+        ready = [child.receive(_START_TIMEOUT_S, stop=stop) for child in self._children]
         if needs_cloud:
             self._connect(ready[0]["address"], cloud_keys, edge_keys)
-        self.clock = self._choose_clock(clock)
+        self.clock = self._choose_clock(clock, stop)
         if needs_cloud and self.clock == "wall":
             self._link = make_link(self._link_kind, self.link_profile)
             self._connect(self._link.open(ready[0]["address"]), cloud_keys, edge_keys)
@@ -315,10 +333,10 @@ class Deployment:
         self._edge.send(command)
         self._edge.receive(_START_TIMEOUT_S)
 
-    def _choose_clock(self, asked: str) -> Clock:
+    def _choose_clock(self, asked: str, stop: Event | None) -> Clock:
         if asked == "virtual":
             return "virtual"
-        slow = {place: ratio for place, ratio in self._slowness().items() if ratio > 1}
+        slow = {place: ratio for place, ratio in self._slowness(stop).items() if ratio > 1}
         if not slow:
             return "wall"
         if asked == "auto":
@@ -330,7 +348,7 @@ class Deployment:
             f"the wall clock needs a host that can pose as both devices: it is {said}; use clock='auto'"
         )
 
-    def _slowness(self) -> dict[str, float]:
+    def _slowness(self, stop: Event | None) -> dict[str, float]:
         """How many times slower than each device this host is, by a short request; the first one warms up."""
         sampling = {"ignore_eos": True}
         command = {
@@ -341,8 +359,8 @@ class Deployment:
             "prefill_chunk": None,
             **self._conditions("virtual"),
         }
-        self._run(command, None)
-        _, pace = self._run(command, None)
+        self._run(command, None, stop)
+        _, pace = self._run(command, None, stop)
         return {
             place: float(stats.get("slowness", 0.0))
             for place, stats in pace.items()
@@ -371,13 +389,18 @@ class Deployment:
         }
 
     def _run(
-        self, command: Mapping[str, Any], on_token: Callable[[str], None] | None
+        self, command: Mapping[str, Any], on_token: Callable[[str], None] | None, stop: Event | None
     ) -> tuple[RequestTrace, dict[str, Any]]:
         self._edge.send(command)
         try:
-            while (event := self._edge.receive(_EVENT_TIMEOUT_S))["event"] != "trace":
+            while (event := self._edge.receive(_EVENT_TIMEOUT_S, stop=stop))["event"] != "trace":
                 if on_token is not None:
                     on_token(event["text"])
+        except CancelledRunError:
+            if stop is None or not stop.is_set():
+                raise
+            self._give_up(_STOP_GRACE_S)
+            raise CancelledRunError("the run was stopped") from None
         except KeyboardInterrupt:
             self._give_up()
             raise CancelledRunError(
@@ -385,14 +408,16 @@ class Deployment:
             ) from None
         return RequestTrace.from_dict(event["trace"]), event["pace"]
 
-    def _give_up(self) -> None:
-        """Cancel, and read what still comes of the request."""
-        self.cancel()
+    def _give_up(self, grace_s: float = _EVENT_TIMEOUT_S) -> None:
+        """Cancel, and read what still comes of the request; end both sides where that takes too long."""
         try:
-            while self._edge.receive(_EVENT_TIMEOUT_S)["event"] != "trace":
+            self.cancel()
+            while self._edge.receive(grace_s)["event"] != "trace":
                 pass
         except CancelledRunError:
             pass
+        except PeerLostError:
+            self._kill()
 
 
 def _check(plan: Plan, feature: str, clock: str) -> None:

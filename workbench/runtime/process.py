@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.errors import PeerLostError
+from workbench.errors import CancelledRunError, PeerLostError
 from workbench.wire import Failure, failure_of
 
 __all__ = ["Child", "ParentChannel", "run_child"]
 
 _GRACE_S = 2.0  # how long a child may take to end by itself
 _STDERR_TAIL = 2000
+_STOP_LATENCY_S = 0.05  # how late a stop may be noticed
 
 
 class Child:
@@ -67,15 +68,19 @@ class Child:
         except (BrokenPipeError, ValueError, OSError) as error:
             raise self._lost() from error
 
-    def receive(self, timeout_s: float) -> dict[str, Any]:
+    def receive(self, timeout_s: float, *, stop: threading.Event | None = None) -> dict[str, Any]:
         """The next event.
 
+        Args:
+            stop: set from any thread to wait no longer; what the process does is left as it is.
+
         Raises:
+            CancelledRunError: ``stop`` was set.
             PeerLostError: the process ended, or said nothing for ``timeout_s``.
             WorkbenchError: the error that the process reported.
         """
         try:
-            event = self._events.get(timeout=timeout_s)
+            event = self._next(timeout_s, stop)
         except queue.Empty:
             raise PeerLostError(
                 f"the {self.name} process said nothing for {timeout_s:.0f} s{self._tail()}"
@@ -85,6 +90,22 @@ class Child:
         if event.get("event") == "error":
             raise Failure(event["error"], event["message"]).exception()
         return event
+
+    def _next(self, timeout_s: float, stop: threading.Event | None) -> dict[str, Any] | None:
+        if stop is None:
+            return self._events.get(timeout=timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=_STOP_LATENCY_S)
+            if time.monotonic() > deadline:
+                raise queue.Empty
+        raise CancelledRunError("it was stopped")
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does. May be called again."""
+        self._process.kill()
+        self.close()
 
     def close(self) -> None:
         """End the process: end-of-file, then SIGTERM, then SIGKILL. May be called again."""
@@ -151,7 +172,8 @@ class ParentChannel:
         self.send({"event": "error", "error": failure.error, "message": failure.message})
 
     def _read(self) -> None:
-        for line in sys.stdin.buffer:
+        # Not sys.stdin.buffer: while a thread reads it, the interpreter cannot end but by aborting.
+        for line in open(0, "rb", closefd=False):  # noqa: SIM115
             command = json.loads(line)
             if command.get("command") == "cancel":
                 self.cancelled.set()
