@@ -91,7 +91,7 @@ def trace() -> Callable[..., RequestTrace]:
     return make_trace
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def records() -> list[TrialRecord]:
     return make_records()
 

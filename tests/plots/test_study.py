@@ -86,10 +86,33 @@ def test_hypervolume_draws_each_study_and_the_oracle() -> None:
     assert fig.layout.shapes[0].y0 == 0.9
 
 
+def test_trials_are_whole() -> None:
+    assert plots.hypervolume({"a": [0.1, 0.2]}).layout.xaxis.dtick == 1
+    assert plots.hypervolume({"a": [0.1] * 60}).layout.xaxis.dtick is None
+
+
+def test_importance_draws_each_objective_in_colour_and_pattern() -> None:
+    shares = {"latency": {"split": 0.7, "edge_bits": 0.3}, "accuracy": {"edge_bits": 1.0}, "energy": {}}
+    fig = plots.importance(shares)
+    assert [t.name for t in fig.data] == list(shares)
+    assert len({t.marker.color for t in fig.data}) == len({t.marker.pattern.shape for t in fig.data}) == 3
+    assert fig.data[0].y == fig.data[1].y == ("edge bits", "split")
+    assert fig.data[1].x == (100.0, 0.0)
+    assert "too few plans yet for energy" in fig.layout.title.text
+
+
+def test_a_baseline_that_does_not_fit_is_drawn_open(records: list[TrialRecord]) -> None:
+    unfit = replace(records[0], state="infeasible", values={**records[0].values})
+    fig = plots.front([unfit, *records[1:]], best_of(records[1:]), y="memory")
+    (edge,) = [t for t in fig.data if t.name == "edge-only (baseline)"]
+    assert edge.text == ("edge-only, does not fit",)
+    assert edge.marker.symbol == ("triangle-up-open",)
+
+
 def test_parallel_has_an_axis_per_choice_and_objective(records: list[TrialRecord]) -> None:
     (lines,) = plots.parallel(records, ["latency", "accuracy"]).data
     labels = [d.label for d in lines.dimensions]
-    assert labels[:4] == ["blocks on the edge", "edge bits", "cloud bits", "wire"]
+    assert labels[:4] == ["edge blocks", "edge bits", "cloud bits", "wire"]
     assert len(lines.dimensions[0]["values"]) == sum(r.state == "complete" for r in records)
 
 

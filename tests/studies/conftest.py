@@ -60,6 +60,12 @@ def make_study() -> MakeStudy:
 
 
 @pytest.fixture
+def deep_model() -> ModelProfile:
+    """Of so many blocks that a search takes a while."""
+    return model_profile(n_blocks=60)
+
+
+@pytest.fixture
 def tight_edge() -> DeviceProfile:
     """Too small for the whole model at 16 bits."""
     return replace(EDGE, memory_bytes=150 * 10**6)

@@ -198,6 +198,7 @@ def test_export_writes_tables_and_a_page_that_asks_for_nothing(make_study: Any, 
     assert len(page) < 6_000_000
     assert page.count("<script src") == page.count("<link") == page.count("<img") == 0
     assert "Predicted and measured" in page
+    assert "What matters" in page
     assert study.front()[0].title in page
 
 

@@ -1,10 +1,38 @@
-"""Studies: Optuna's search over plans, kept in a file, with the baselines and the oracle beside it."""
+"""Studies: Optuna's search over plans, kept in a file, with the baselines and the oracle beside it.
+
+The report is fetched when first used: it brings Plotly and pandas, which no search needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from workbench.studies.question import Question
-from workbench.studies.report import write_report
+from workbench.studies.runner import StudyRunner
 from workbench.studies.sampling import SAMPLERS
 from workbench.studies.space import Space
-from workbench.studies.store import delete_study, study_names
+from workbench.studies.store import check_usable, delete_study, study_names
 from workbench.studies.study import Study
 
-__all__ = ["SAMPLERS", "Question", "Space", "Study", "delete_study", "study_names", "write_report"]
+if TYPE_CHECKING:
+    from workbench.studies.report import write_report
+
+__all__ = [
+    "SAMPLERS",
+    "Question",
+    "Space",
+    "Study",
+    "StudyRunner",
+    "check_usable",
+    "delete_study",
+    "study_names",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "write_report":
+        raise AttributeError(f"module 'workbench.studies' has no attribute {name!r}")
+    from workbench.studies.report import write_report
+
+    return write_report

@@ -37,11 +37,12 @@ class Outcome:
 class Trier:
     """Tries plans for one question and remembers what it found. Used by one thread at a time.
 
-    Without a model it is loaded by its name when a trial first needs its weights.
+    A model given by name or folder, or by nothing but the question, is loaded when a trial first needs its
+    weights.
     """
 
-    def __init__(self, question: Question, model: Model | None) -> None:
-        self._question, self._model = question, model
+    def __init__(self, question: Question, model: Model | str | None) -> None:
+        self._question, self._model = question, model or question.model.name
         self._known: dict[str, Outcome] = {}
 
     def trace(self, plan: Plan) -> RequestTrace:
@@ -67,7 +68,8 @@ class Trier:
 
         Raises:
             CancelledRunError: ``stop`` was set during an evaluation.
-        StudyError: the model of that name has other weights than the study began with.
+            ModelError: the model cannot be loaded.
+            StudyError: the model of that name has other weights than the study began with.
         """
         if plan.key not in self._known:
             self._known[plan.key] = self._try(plan, stop)
@@ -102,23 +104,24 @@ class Trier:
     def _evaluate(self, plan: Plan, stop: Event | None) -> Accuracy:
         from workbench.evaluation import evaluate  # brings torch, which a study of costs alone never needs
 
-        if self._model is None:
-            self._model = _load(self._question)
+        if isinstance(self._model, str):
+            self._model = _load(self._model, self._question.fingerprint)
         return evaluate(self._model, plan, suite=self._question.suite, stop=stop)
 
 
-def _load(question: Question) -> Model:
+def _load(source: str, fingerprint: str) -> Model:
     """The model of a question that was read from a file.
 
     Raises:
-        StudyError: the model of that name has other weights now.
+        ModelError: it cannot be loaded.
+        StudyError: it has other weights now.
     """
     from workbench.models import load_model  # brings torch
 
-    model = load_model(question.model.name)
-    if model.fingerprint != question.fingerprint:
+    model = load_model(source)
+    if model.fingerprint != fingerprint:
         raise StudyError(
-            f"model {question.model.name!r} is not the one this study began with (its weights differ): "
+            f"model {source!r} is not the one this study began with (its weights differ): "
             "give the right one, or begin a study under another name"
         )
     return model

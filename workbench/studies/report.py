@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from workbench import __version__, plots
 from workbench.errors import StudyError
+from workbench.plots.front import usual_axes
 from workbench.plots.page import fragment, library
 from workbench.plots.style import Scale
 from workbench.records import OBJECTIVES, Objective, TrialRecord
@@ -68,7 +69,8 @@ def _page(study: Study, runs: Sequence[Run]) -> str:
         "<h2>Every split point</h2>" + _split_figure(study),
         *(_run_section(predicted, measured) for predicted, measured in runs),
         "<h2>How the search went</h2>"
-        + fragment(plots.hypervolume({study.name: study.hypervolume_history()})),
+        + fragment(plots.hypervolume({study.name: study.hypervolume_history()}))
+        + fragment(plots.importance(study.importance())),
         fragment(plots.parallel(records, [goal.name for goal in study.goals])),
         f"<h2>Every plan tried ({len(records)})</h2>" + _records_table(records, study.goals),
         "<h2>Made with</h2>" + _pairs(_environment()),
@@ -110,11 +112,10 @@ def _listed(values: Sequence[object]) -> str:
 
 def _front_figures(study: Study) -> str:
     """The first objective against each other one; one objective alone is drawn against memory."""
-    names = [goal.name for goal in study.goals]
-    first, others = names[0], names[1:] or [next(n for n in ("memory", "latency") if n != names[0])]
-    colour = others[1] if len(others) > 1 else "edge_blocks"
-    figures = [plots.front(study.records(), study.front(), x=first, y=others[0], colour=colour)]
-    figures += [plots.front(study.records(), study.front(), x=first, y=name) for name in others[1:]]
+    x, y, colour = usual_axes(study.goals)
+    figures = [plots.front(study.records(), study.front(), x=x, y=y, colour=colour)]
+    rest = [goal.name for goal in study.goals[2:]]
+    figures += [plots.front(study.records(), study.front(), x=x, y=name) for name in rest]
     return "".join(map(fragment, figures))
 
 

@@ -9,7 +9,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,24 +28,32 @@ from workbench.studies.question import Question
 
 __all__ = [
     "FORMAT",
+    "check_usable",
     "claim",
     "delete_study",
     "fail_trials_of_dead_workers",
+    "file_of",
+    "live_workers",
+    "n_tried",
     "open_storage",
+    "open_study",
     "outcome_of",
     "quiet",
     "read_question",
+    "read_target",
     "record_of",
     "settle",
     "stamp",
     "study_names",
     "translated",
     "write_outcome",
+    "write_target",
 ]
 
 FORMAT = 1
 """Of the stamp and of the trials' attributes; grows when a file can no longer be read by older code."""
-_STAMP, _WORKER, _OUTCOME = "workbench", "workbench:worker", "workbench:outcome"
+_STAMP, _TARGET = "workbench", "workbench:target"
+_WORKER, _OUTCOME = "workbench:worker", "workbench:outcome"
 _LOCK_WAIT_S = 30
 _UNCLAIMED_AFTER = timedelta(seconds=30)  # asking for a trial and claiming it takes milliseconds
 _STATES = {
@@ -66,14 +74,37 @@ def open_storage(storage: str | os.PathLike[str] | None, *, create: bool) -> Bas
     if storage is None:
         return InMemoryStorage()
     url, path = _url(storage)
-    if path is not None:
-        if not create and not path.is_file():
-            raise StudyError(f"there is no study file {path}: check the path, or begin a study there")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not create and not path.is_file():
+        raise StudyError(f"there is no study file {path}: check the path, or begin a study there")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with translated(url), quiet():
         return RDBStorage(
             url, engine_kwargs={"connect_args": {"timeout": _LOCK_WAIT_S, "factory": _Connection}}
         )
+
+
+def check_usable(storage: str | os.PathLike[str], wait_s: float = 2.0) -> None:
+    """Find out soon whether a study's file can be written, where opening it would wait for long.
+
+    A file that does not exist yet is usable.
+
+    Args:
+        wait_s: how long another process may hold the file.
+
+    Raises:
+        StudyError: another process holds it for longer, or it is no database.
+        StudyVersionError: another version of Optuna wrote it.
+    """
+    path = file_of(storage)
+    if not path.is_file():
+        return
+    with (
+        translated(str(path)),
+        closing(sqlite3.connect(path, timeout=wait_s, isolation_level=None)) as connection,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    open_storage(path, create=False)
 
 
 class _Connection(sqlite3.Connection):
@@ -93,7 +124,16 @@ def settle(storage: BaseStorage) -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _url(storage: str | os.PathLike[str]) -> tuple[str, Path | None]:
+def file_of(storage: str | os.PathLike[str]) -> Path:
+    """The file of a path or an ``sqlite:///`` URL, wherever the process may go.
+
+    Raises:
+        StudyError: it is the URL of another kind of database.
+    """
+    return _url(storage)[1].absolute()
+
+
+def _url(storage: str | os.PathLike[str]) -> tuple[str, Path]:
     text = os.fspath(storage)
     if text.startswith("sqlite:///"):
         return text, Path(text.removeprefix("sqlite:///"))
@@ -107,7 +147,7 @@ def translated(what: str) -> Iterator[None]:
     """Errors of Optuna and SQLite as ours, each with the way out."""
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         cause = str(error.__cause__ or error).splitlines()[0]
         hint = "another process holds it: close that, or wait" if "locked" in cause else "it may be damaged"
         raise StudyError(
@@ -143,6 +183,26 @@ def study_names(storage: str | os.PathLike[str]) -> list[str]:
     opened = open_storage(storage, create=False)
     with translated(str(storage)):
         return [study.study_name for study in opened.get_all_studies()]
+
+
+def open_study(storage: str | os.PathLike[str], name: str | None = None) -> optuna.Study:
+    """A study in a file, as Optuna sees it.
+
+    Args:
+        name: may be left out where the file has one study.
+
+    Raises:
+        StudyError: no such file or study, or several and no name.
+        StudyVersionError: another version of Optuna wrote the file.
+    """
+    names = study_names(storage)
+    if name is None and len(names) != 1:
+        raise StudyError(f"{storage} holds {len(names)} studies, say which: {names}")
+    if name is not None and name not in names:
+        raise StudyError(f"{storage} has no study {name!r}: it has {names}")
+    opened = open_storage(storage, create=False)
+    with translated(str(storage)), quiet():
+        return optuna.load_study(study_name=name or names[0], storage=opened)
 
 
 def delete_study(storage: str | os.PathLike[str], name: str) -> None:
@@ -186,6 +246,16 @@ def read_question(study: optuna.Study) -> Question:
     return Question.from_dict(found["question"])
 
 
+def write_target(study: optuna.Study, n_plans: int | None) -> None:
+    """Say in the file how many plans the user asked for in all; None where nothing is left to do."""
+    study.set_user_attr(_TARGET, n_plans)
+
+
+def read_target(study: optuna.Study) -> int | None:
+    """How many plans the user asked for in all; None where nobody did."""
+    return study.user_attrs.get(_TARGET)
+
+
 # --- trials ----------------------------------------------------------------------------------------------
 
 
@@ -196,10 +266,14 @@ def claim(trial: optuna.Trial) -> None:
     trial.set_user_attr(_WORKER, worker)
 
 
-def fail_trials_of_dead_workers(study: optuna.Study) -> int:
-    """Mark running trials as failed whose process is gone; returns how many."""
+def fail_trials_of_dead_workers(study: optuna.Study, *, alone: bool = False) -> int:
+    """Mark running trials as failed whose process is gone; returns how many.
+
+    Args:
+        alone: nobody else works on the study, so that a trial which nobody has claimed yet is dead too.
+    """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    dead = [t for t in running if not _may_still_run(t)]
+    dead = [t for t in running if not _may_still_run(t) or (alone and _WORKER not in t.user_attrs)]
     for trial in dead:
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
     return len(dead)
@@ -216,6 +290,20 @@ def _may_still_run(trial: FrozenTrial) -> bool:
         return abs(psutil.Process(worker["pid"]).create_time() - worker["started"]) < 1
     except psutil.Error:
         return False
+
+
+def live_workers(study: optuna.Study) -> set[int]:
+    """Process ids on this host of those who run a trial now."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    claims = [t.user_attrs[_WORKER] for t in running if _WORKER in t.user_attrs and _may_still_run(t)]
+    return {claim["pid"] for claim in claims if claim["host"] == platform.node()}
+
+
+def n_tried(study: optuna.Study) -> int:
+    """How many plans have an outcome, those that do not fit too; repetitions count once."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    outcomes = [t.user_attrs.get(_OUTCOME) for t in finished]
+    return sum(outcome is not None and outcome["same_as"] is None for outcome in outcomes)
 
 
 def write_outcome(

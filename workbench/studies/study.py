@@ -21,6 +21,7 @@ from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import Objective, TrialRecord
 from workbench.studies import store
 from workbench.studies.fronts import Box, front_of
+from workbench.studies.importance import importance_of
 from workbench.studies.judgement import judge
 from workbench.studies.outcome import Outcome, Trier
 from workbench.studies.question import Question
@@ -115,27 +116,22 @@ class Study:
         storage: str | os.PathLike[str],
         name: str | None = None,
         *,
-        model: Model | None = None,
+        model: Model | str | None = None,
         sampler: str | BaseSampler = "tpe",
         seed: int | None = 0,
     ) -> Study:
-        """A study as its file tells it; the model is loaded by name when a trial first needs its weights.
+        """A study as its file tells it.
 
         Args:
             name: may be left out where the file has one study.
+            model: a model, or its name or folder, to be loaded when a trial first needs its weights; by
+                default the name that the study began with.
 
         Raises:
             StudyError: no such file or study, or several and no name.
             StudyVersionError: another version wrote the file or the study.
         """
-        names = store.study_names(storage)
-        if name is None and len(names) != 1:
-            raise StudyError(f"{storage} holds {len(names)} studies, say which: {names}")
-        if name is not None and name not in names:
-            raise StudyError(f"{storage} has no study {name!r}: it has {names}")
-        opened = store.open_storage(storage, create=False)
-        with store.translated(str(storage)), store.quiet():
-            study = optuna.load_study(study_name=name or names[0], storage=opened)
+        study = store.open_study(storage, name)
         self = cls.__new__(cls)
         self._begin(study, store.read_question(study), model, sampler, seed)
         return self
@@ -160,7 +156,7 @@ class Study:
         self,
         study: optuna.Study,
         question: Question,
-        model: Model | None,
+        model: Model | str | None,
         sampler: str | BaseSampler,
         seed: int | None,
     ) -> None:
@@ -335,6 +331,16 @@ class Study:
         records = self.records()
         box = Box.around(records, self.goals)
         return [box.share(records[: i + 1]) for i in range(len(records))]
+
+    def importance(self) -> dict[str, dict[str, float]]:
+        """How much each choice matters for the best values: by objective, then by parameter, largest first.
+
+        The shares of an objective add up to 1; there are none while too few plans differ in it.
+        """
+        complete = {r.number for r in self.records() if r.state == "complete"}
+        with store.translated(self.name):
+            trials = self._optuna.get_trials(deepcopy=False)
+        return importance_of([t for t in trials if t.number in complete], self.goals)
 
     def verdict(self) -> Verdict:
         """Whether to split, among the plans tried whose accuracy is within 0.02 of the best.
