@@ -1,18 +1,27 @@
 """Record → plotly figure, and nothing else. The same calls serve notebooks, scripts and the report."""
 
-from workbench.plots.request import compare, memory, per_split, timeline
-from workbench.plots.study import accuracy, front, hypervolume, parallel
+from workbench.plots.board import board
+from workbench.plots.explorer import explorer
+from workbench.plots.front import front
+from workbench.plots.request import compare, memory, per_split, runs, timeline
+from workbench.plots.stills import still
+from workbench.plots.study import accuracy, hypervolume, importance, parallel
 from workbench.plots.style import PALETTE, TEMPLATE
 
 __all__ = [
     "PALETTE",
     "TEMPLATE",
     "accuracy",
+    "board",
     "compare",
+    "explorer",
     "front",
     "hypervolume",
+    "importance",
     "memory",
     "parallel",
     "per_split",
+    "runs",
+    "still",
     "timeline",
 ]

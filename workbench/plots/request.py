@@ -22,7 +22,17 @@ from workbench.plots.style import (
 from workbench.profiles import DeviceProfile
 from workbench.trace import RequestTrace, Span
 
-__all__ = ["compare", "memory", "per_split", "timeline"]
+__all__ = [
+    "PHASES",
+    "compare",
+    "memory",
+    "per_split",
+    "phase_seconds",
+    "runs",
+    "timeline",
+    "wait_seconds",
+    "waited_for",
+]
 
 PHASES = (("prefill", "to the first token"), ("decode", "per output token"))
 _LANES = {"downlink": "down", "uplink": "up"}
@@ -90,18 +100,63 @@ def compare(predicted: RequestTrace, measured: RequestTrace) -> go.Figure:
     titles = [title for _, title in PHASES]
     fig.set_subplots(rows=1, cols=2, column_titles=titles, shared_yaxes=True, horizontal_spacing=0.08)
     for col, (phase, _) in enumerate(PHASES, start=1):
-        rows = {p.title: (_phase_s(p, predicted, phase), _phase_s(p, measured, phase)) for p in pieces}
-        rows["total wait"] = (_wait(predicted, phase), _wait(measured, phase))
+        both = (predicted, measured)
+        rows = {p.title: (phase_seconds(p, both[0], phase), phase_seconds(p, both[1], phase)) for p in pieces}
+        rows["total wait"] = (wait_seconds(predicted, phase), wait_seconds(measured, phase))
         _compare_panel(fig, col, rows)
     legend = {"orientation": "h", "y": -0.2, "x": 0, "yanchor": "top", "traceorder": "normal"}
     return fig.update_layout(template=TEMPLATE, barmode="group", margin_t=104, legend=legend)
 
 
-def _wait(trace: RequestTrace, phase: str) -> float:
+def runs(kept: Mapping[str, tuple[RequestTrace, RequestTrace]]) -> go.Figure:
+    """Several runs side by side: TTFT and TPOT as predicted (wide) and as run (narrow), with the error.
+
+    Args:
+        kept: predicted and run request, by name of the run, in the order to draw.
+    """
+    labels = sorted({label_of(run) for _, run in kept.values()})
+    subtitle = f"wide bars modelled; narrow bars {'; '.join(labels) or 'run for real'}"
+    fig = figure("Runs side by side", subtitle, height=170 + 48 * max(1, len(kept)))
+    titles = [title for _, title in PHASES]
+    fig.set_subplots(rows=1, cols=2, column_titles=titles, shared_yaxes=True, horizontal_spacing=0.08)
+    for col, (phase, _) in enumerate(PHASES, start=1):
+        waits = {n: (wait_seconds(p, phase), wait_seconds(r, phase)) for n, (p, r) in kept.items()}
+        _runs_panel(fig, col, waits)
+    legend = {"orientation": "h", "y": -0.25, "x": 0, "yanchor": "top"}
+    return fig.update_layout(template=TEMPLATE, barmode="overlay", margin_t=104, legend=legend)
+
+
+def _runs_panel(fig: go.Figure, col: int, waits: Mapping[str, tuple[float, float]]) -> None:
+    longest = max((max(pair) for pair in waits.values()), default=0.0)
+    scale = Scale.seconds(longest)
+    looks = (("predicted", PALETTE["sky"], "/", 0.8), ("run", PALETTE["blue"], "", 0.35))
+    for which, (name, colour, pattern, width) in enumerate(looks):
+        bar = go.Bar(
+            name=name,
+            legendgroup=name,
+            showlegend=col == 1,
+            orientation="h",
+            y=list(waits),
+            x=[pair[which] / scale.divisor for pair in waits.values()],
+            width=width,
+            text=[_error(*pair) for pair in waits.values()] if which else None,
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": colour, "pattern": hatch(pattern), "line": {"width": 1, "color": "#ffffff"}},
+            hovertemplate="%{y}: %{x:.3g} " + scale.unit + f" ({name})<extra></extra>",
+        )
+        fig.add_trace(bar, row=1, col=col)
+    reach = 1.2 * longest / scale.divisor or 1
+    fig.update_xaxes(title_text=f"time ({scale.unit})", range=[0, reach], row=1, col=col)
+    fig.update_yaxes(autorange="reversed", row=1, col=col)
+
+
+def wait_seconds(trace: RequestTrace, phase: str) -> float:
+    """What the user waits for in a phase: TTFT or TPOT."""
     return trace.ttft_s if phase == "prefill" else trace.tpot_s
 
 
-def _phase_s(piece: Piece, trace: RequestTrace, phase: str) -> float:
+def phase_seconds(piece: Piece, trace: RequestTrace, phase: str) -> float:
     """Seconds of the prefill, or mean seconds of a decoded token."""
     return piece.seconds(trace, phase) / (1 if phase == "prefill" else max(1, trace.n_tokens - 1))
 
@@ -154,7 +209,7 @@ def per_split(
     fig = figure("Time at every split point", "; ".join(labels), height=560)
     fig.set_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
     for row, (phase, title) in enumerate(PHASES, start=1):
-        waits = {name: _wait(t, phase) for name, t in traces.items()}
+        waits = {name: wait_seconds(t, phase) for name, t in traces.items()}
         _split_row(fig, row, traces, waits, phase, set(unfit))
         fig.update_yaxes(title_text=f"{title} ({_unit_of(waits)})", row=row, col=1)
         if chosen in traces:
@@ -179,7 +234,7 @@ def _split_row(
     unfit: set[str],
 ) -> None:
     scale = Scale.seconds(max(waits.values(), default=0.0))
-    waited = [_waited_for(t, phase) for t in traces.values()]
+    waited = [waited_for(t, phase) for t in traces.values()]
     for piece in pieces_in(traces.values()):
         values = [seconds.get(piece.title, 0.0) / scale.divisor for seconds in waited]
         opacity = [0.3 if name in unfit else 1.0 for name in traces]
@@ -196,11 +251,11 @@ def _split_row(
     fig.add_trace(_wait_marks(waits, scale, unfit, phase, row), row=row, col=1)
 
 
-def _waited_for(trace: RequestTrace, phase: str) -> dict[str, float]:
+def waited_for(trace: RequestTrace, phase: str) -> dict[str, float]:
     """Seconds by piece's title, without the link's time that other work hides."""
     pieces = pieces_in([trace])
-    seconds = {p.title: _phase_s(p, trace, phase) for p in pieces}
-    hidden = max(0.0, sum(seconds.values()) - _wait(trace, phase))
+    seconds = {p.title: phase_seconds(p, trace, phase) for p in pieces}
+    hidden = max(0.0, sum(seconds.values()) - wait_seconds(trace, phase))
     for piece in sorted((p for p in pieces if p.kind in _LANES), key=lambda p: p.kind):
         covered = min(hidden, seconds[piece.title])
         seconds[piece.title] -= covered
