@@ -1,0 +1,23 @@
+"""What an explorer knows without any widget: a setting, what it would cost, and the runs that were kept."""
+
+from workbench.exploration.appraiser import Appraiser
+from workbench.exploration.forecast import Forecaster
+from workbench.exploration.measure import measure, prompt_of
+from workbench.exploration.measurer import Measurer
+from workbench.exploration.outlook import Outlook, Row
+from workbench.exploration.runs import Run, RunBook
+from workbench.exploration.setting import SHAPES, Setting
+
+__all__ = [
+    "SHAPES",
+    "Appraiser",
+    "Forecaster",
+    "Measurer",
+    "Outlook",
+    "Row",
+    "Run",
+    "RunBook",
+    "Setting",
+    "measure",
+    "prompt_of",
+]
