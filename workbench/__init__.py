@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.runtime import Sampling
     from workbench.studies import Study
     from workbench.trace import RequestTrace
+    from workbench.widgets import Explorer, explore
 
 _HOMES = {
     "workbench.deployment": ("Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"),
@@ -27,6 +28,7 @@ _HOMES = {
     "workbench.runtime": ("Sampling",),
     "workbench.studies": ("Study",),
     "workbench.trace": ("RequestTrace",),
+    "workbench.widgets": ("Explorer", "explore"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Deployment",
     "DeviceProfile",
+    "Explorer",
     "LinkProfile",
     "Model",
     "ModelProfile",
@@ -51,6 +54,7 @@ __all__ = [
     "device",
     "devices",
     "edge_only",
+    "explore",
     "link",
     "links",
     "load_model",

@@ -1,0 +1,69 @@
+"""A panel's numbers as HTML tables, each with its unit and label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.exploration import Outlook, Row, Run
+from workbench.plots.style import Scale
+from workbench.widgets.look import table
+
+__all__ = ["numbers_table", "runs_table"]
+
+_NAMES = {"ttft": "TTFT", "tpot": "TPOT"}
+_NONE = "–"
+
+
+def numbers_table(outlook: Outlook) -> str:
+    """The plan's numbers beside those of both baselines and, where there is one, of the run."""
+    rows = outlook.rows()
+    ran = outlook.run is not None
+    head = ["", "this plan", *(["run", "error"] if ran else []), "edge-only", "cloud-only", "label"]
+    body = [_cells(row, ran) for row in rows]
+    note = "" if outlook.accuracy is not None else f"accuracy: {outlook.accuracy_note}"
+    return table(head, body, note=note)
+
+
+def _cells(row: Row, ran: bool) -> list[str]:
+    plan = _text(row, row.plan)
+    if row.interval is not None:
+        plan += f" [{row.interval[0]:.1f}, {row.interval[1]:.1f}]"
+    run = [_text(row, row.run), _NONE if row.error is None else f"{row.error:+.1%}"] if ran else []
+    labels = {row.label, row.run_label} - {""}
+    said = row.label if len(labels) == 1 else f"{row.label} / {row.run_label}"
+    baselines = [_text(row, row.edge_only), _text(row, row.cloud_only)]
+    return [_NAMES.get(row.name, row.name), plan, *run, *baselines, said]
+
+
+def _text(row: Row, value: float | None) -> str:
+    if value is None:
+        return _NONE
+    if row.unit == "%":
+        return f"{value:.1f} %"
+    return Scale.of(row.unit, abs(value)).text(value)
+
+
+def runs_table(runs: Sequence[Run]) -> str:
+    """Runs side by side: prediction, what was run, and the prediction's error, a column each."""
+    head = ["", *(run.name for run in runs)]
+    numbers = [(_numbers(run.predicted), _numbers(run.measured)) for run in runs]
+    names = list(dict.fromkeys(name for _, measured in numbers for name in measured))
+    rows = [["clock", *(run.measured.clock for run in runs)]]
+    rows += [[_NAMES.get(n, n), *(_pair(n, *pair) for pair in numbers)] for n in names]
+    return table(head, rows, note="predicted → run (error of the prediction)")
+
+
+def _numbers(trace: object) -> dict[str, tuple[float, str]]:
+    return {n.name: (n.value, n.unit) for n in trace.numbers()}  # type: ignore[attr-defined]
+
+
+def _pair(name: str, predicted: dict[str, tuple[float, str]], run: dict[str, tuple[float, str]]) -> str:
+    if name not in run:
+        return _NONE
+    value, unit = run[name]
+    scale = Scale.of(unit, abs(value))
+    if name not in predicted:
+        return scale.text(value)
+    before = predicted[name][0]
+    error = f" ({before / value - 1:+.0%})" if value else ""
+    return f"{before / scale.divisor:.3g} → {scale.text(value)}{error}"
