@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from workbench.files import write_text
 
 __all__ = ["cache_folder", "content_key", "read_cached", "write_cached"]
 
@@ -42,22 +43,10 @@ def write_cached(room: str, key: str, value: Any) -> None:
     """Keep a value of JSON types. The file appears whole or not at all; a read-only folder keeps nothing."""
     path = _path(room, key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(value))
+        write_text(path, json.dumps(value))
     except OSError:
         return  # a cache that cannot be written costs time, not truth
 
 
 def _path(room: str, key: str) -> Path:
     return cache_folder() / room / f"{key}.json"
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

@@ -16,6 +16,7 @@ from workbench.trace import Label
 
 __all__ = [
     "BASELINES",
+    "BREAKS",
     "OBJECTIVES",
     "STATES",
     "Accuracy",
@@ -30,6 +31,7 @@ __all__ = [
 Direction = Literal["minimize", "maximize"]
 STATES = ("complete", "infeasible", "failed", "running")
 BASELINES = ("edge-only", "cloud-only")
+BREAKS = "breaks a limit"
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
@@ -143,7 +145,7 @@ class TrialRecord:
     """One plan that a study tried.
 
     ``values`` holds every number that was found, by objective name, whether the study asked for it or
-    not; an infeasible plan has no accuracy, because it cannot run.
+    not; a plan that does not fit has no accuracy, because it cannot run.
     """
 
     number: int  # of the trial in its study
@@ -151,8 +153,15 @@ class TrialRecord:
     state: str  # one of STATES
     values: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, where there is one
-    reason: str = ""  # why it is infeasible or failed
+    reason: str = ""  # why it is infeasible or failed; begins with BREAKS where limits are the reason
     baseline: bool = False  # edge-only or cloud-only, tried for comparison whatever the sampler says
+
+    @property
+    def obstacle(self) -> str:
+        """Why an infeasible plan is none to choose, in three words; empty for any other."""
+        if self.state != "infeasible":
+            return ""
+        return BREAKS if self.reason.startswith(BREAKS) else "does not fit"
 
     @property
     def role(self) -> str:

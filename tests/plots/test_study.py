@@ -24,7 +24,7 @@ def points(fig: Any) -> list[int]:
 def test_front_draws_every_complete_plan_once(records: list[TrialRecord]) -> None:
     fig = plots.front(records, best_of(records))
     assert sorted(points(fig)) == [r.number for r in records if r.state == "complete"]
-    assert "1 more do not fit" in fig.layout.title.text
+    assert "1 × does not fit" in fig.layout.title.text
 
 
 def test_front_names_both_baselines(records: list[TrialRecord]) -> None:

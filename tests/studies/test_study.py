@@ -10,12 +10,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workbench.errors import InputError, StudyError, UnknownNameError
+from workbench.plan import Partition, Plan
 from workbench.profiles import DeviceProfile
-from workbench.records import TrialRecord
-from workbench.studies import SAMPLERS, Question, Space
-from workbench.studies.fronts import Box
+from workbench.records import OBJECTIVES, TrialRecord
+from workbench.studies import SAMPLERS, Question, Space, Study
+from workbench.studies.fronts import Box, front_of
 
 N_PLANS = 2 + 1 + 9 * 2 * 2  # edge-only at two widths, cloud-only, and the splits of the small space
 
@@ -66,6 +69,41 @@ def test_what_does_not_fit_is_recorded_with_its_reason(make_study: Any, tight_ed
     assert bad[0].role == "edge-only"
     assert not {r.number for r in bad} & {r.number for r in study.front()}
     assert all(study.trace(r).memory_bytes["edge"] > tight_edge.memory_bytes for r in bad)
+
+
+def test_what_breaks_a_limit_keeps_its_numbers_and_is_on_no_front(make_study: Any, file: Path) -> None:
+    free = make_study()
+    free.optimize(200)
+    middle = sorted(r.values["cloud_memory"] for r in free.records())[N_PLANS // 2]
+    within = [r for r in free.records() if r.values["cloud_memory"] <= middle]
+    study = make_study(limits={"cloud_memory": middle}, storage=file)
+    study.optimize(200)
+    broken = [r for r in study.records() if r.obstacle]
+    assert {r.plan for r in broken} == {r.plan for r in free.records()} - {r.plan for r in within}
+    assert {r.role for r in broken} >= {"cloud-only"}
+    assert all(r.reason.startswith("breaks a limit: cloud_memory") and "latency" in r.values for r in broken)
+    assert [r.plan for r in study.front()] == [r.plan for r in front_of(within, study.goals)]
+    assert [r.plan for r in study.exhaustive_front()] == [r.plan for r in study.front()]
+    assert Study.open(file).records() == study.records()
+
+
+def test_a_limit_of_what_is_to_be_large_is_its_least(make_study: Any) -> None:
+    q = replace(make_study().question, limits={"agreement": 0.9, "latency": 2.0}, fingerprint="weights")
+    assert q.needs_weights
+    assert q.excess({"agreement": 0.45, "latency": 3.0}) == pytest.approx({"agreement": 0.5, "latency": 0.5})
+    kept = q.excess({"agreement": 0.99, "latency": 1.0})
+    assert kept == pytest.approx({"agreement": -0.1, "latency": -0.5})
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=25))
+def test_history_is_the_share_of_each_beginning(points: list[tuple[int, int]]) -> None:
+    goals = (OBJECTIVES["latency"], OBJECTIVES["memory"])
+    plan = Plan.of("toy", Partition.unsplit(4, "edge"))
+    records = [
+        TrialRecord(i, plan, "complete", {"latency": x, "memory": y}) for i, (x, y) in enumerate(points)
+    ]
+    box = Box.around(records, goals)
+    assert box.history(records) == pytest.approx([box.share(records[: i + 1]) for i in range(len(records))])
 
 
 def test_the_front_is_that_of_the_oracle(make_study: Any) -> None:
@@ -159,6 +197,8 @@ def test_verdict_where_no_split_fits(make_study: Any, tight_edge: DeviceProfile)
         ({"objectives": ("speed",)}, UnknownNameError, "objective"),
         ({"objectives": ("accuracy",)}, InputError, "weights"),
         ({"prompt_tokens": 0}, InputError, "prompt_tokens"),
+        ({"limits": {"speed": 1.0}}, UnknownNameError, "objective"),
+        ({"limits": {"latency": float("nan")}}, InputError, "finite"),
         ({"sampler": "magic"}, UnknownNameError, "sampler"),
     ],
 )

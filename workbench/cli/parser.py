@@ -202,6 +202,8 @@ def _study(commands: Any) -> None:
         metavar="A,B",
         help=f"of {', '.join(OBJECTIVES)} (default latency,accuracy)",
     )
+    limits = "what a plan must keep to, e.g. 'latency <= 0.5, accuracy >= 0.9' (in s, B, J, shares)"
+    parser.add_argument("--limits", default="", metavar="TEXT", help=limits)
     parser.add_argument("--sampler", default="tpe", help="tpe, nsga2, random or grid (default tpe)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

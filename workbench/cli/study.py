@@ -10,7 +10,7 @@ from workbench.cli.progress import Progress
 from workbench.cli.text import print_json, records_table
 from workbench.errors import DoesNotFitError
 from workbench.records import TrialRecord
-from workbench.studies import Space, Study
+from workbench.studies import Space, Study, parse_limits
 
 __all__ = ["front_text", "run"]
 
@@ -62,6 +62,7 @@ def _study(args: argparse.Namespace) -> Study:
         sampler=args.sampler,
         seed=args.seed,
         suite=args.suite,
+        limits=parse_limits(args.limits),
         **request_of(args),
     )
 

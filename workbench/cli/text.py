@@ -94,7 +94,7 @@ def records_table(records: Sequence[TrialRecord], goals: Sequence[Objective]) ->
 
 def _goal_cell(record: TrialRecord, goal: Objective) -> str:
     if goal.name not in record.values:
-        return "does not fit" if record.state == "infeasible" else record.state
+        return record.obstacle or record.state
     value = quantity(record.values[goal.name], goal.unit)
     interval = record.intervals.get(goal.name)
     return value if interval is None else f"{value} [{', '.join(quantity(v, goal.unit) for v in interval)}]"

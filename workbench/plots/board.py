@@ -74,8 +74,8 @@ def board(
 def _title(records: Sequence[TrialRecord], view: View) -> str:
     """Counts and labels in small print, and the baselines that are not drawn because they do not fit."""
     drawn = {record.role for record in view.shown if record.baseline}
-    unfit = {r.role for r in records if r.baseline and r.state == "infeasible"} - drawn
-    missing = [f"{role} does not fit" for role in BASELINES if role in unfit]
+    unfit = {r.role: r.obstacle for r in records if r.baseline and r.obstacle and r.role not in drawn}
+    missing = [f"{role} {unfit[role]}" for role in BASELINES if role in unfit]
     counts, labels = front_subtitle(records, view).split("; ", 1)
     return f"{'; '.join([counts, *missing])}<br>{labels}"
 
@@ -151,7 +151,7 @@ def _right_axes(
         "annotations": [
             _text("<b>Hypervolume</b>", _RIGHT[0], _VOLUME[1]),
             _text("<b>What matters</b>", _RIGHT[0], _SHARES[1]),
-            _text("<b>Every plan at once</b>: drag along an axis to select", 0.0, _PLANS[1] + 0.055),
+            _text("<b>Every plan at once</b>: drag along an axis to select", 0.0, _PLANS[1] + 0.075),
             _text("" if begun else "no plan tried yet", _LEFT[0] + 0.02, _FRONT[1] - 0.04),
             _text("" if telling else "too few plans yet", _RIGHT[0] + 0.02, _SHARES[1] - 0.06),
         ],

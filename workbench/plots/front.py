@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ class View:
         third = [OBJECTIVES[self.colour]] if self.colour in record.values else []
         lines = [f"<b>{record.title}</b>", f"trial {record.number}"]
         lines += [_number(record, objective) for objective in (self.across, self.up, *third)]
-        return "<br>".join([*lines, *(["does not fit"] if record.state == "infeasible" else [])])
+        return "<br>".join([*lines, *filter(None, [record.obstacle])])
 
 
 def _scale(records: Sequence[TrialRecord], objective: Objective) -> Scale:
@@ -190,8 +191,8 @@ def front(
 def front_subtitle(records: Sequence[TrialRecord], view: View) -> str:
     """How many plans there are, and where both axes' numbers come from."""
     n_drawn = sum(record.state == "complete" for record in view.shown)
-    n_unfit = sum(record.state == "infeasible" for record in records)
-    counts = f"{n_drawn} plans" + (f", {n_unfit} more do not fit" if n_unfit else "")
+    obstacles = Counter(record.obstacle for record in records if record.obstacle)
+    counts = ", ".join([f"{n_drawn} plans", *(f"{n} × {obstacle}" for obstacle, n in obstacles.items())])
     across, up = view.across, view.up
     return f"{counts}; {across.title.lower()} is {across.label}, {up.title.lower()} is {up.label}"
 
@@ -262,21 +263,21 @@ def _step_line(
 
 
 def _baseline(role: str, view: View) -> go.Scatter:
-    """Open where it does not fit."""
+    """Open where it does not fit or breaks a limit."""
     own = [record for record in view.shown if record.baseline and record.role == role]
     points = [view.point(record) for record in own]
     symbol, colour, side = _BASELINE_LOOKS[role]
-    unfit = [record.state == "infeasible" for record in own]
+    obstacles = [record.obstacle for record in own]
     return go.Scatter(
         name=f"{role} (baseline)",
         mode="markers+text",
         x=[x for x, _ in points],
         y=[y for _, y in points],
-        text=[f"{role}, does not fit" if u else role for u in unfit],
+        text=[", ".join(filter(None, [role, obstacle])) for obstacle in obstacles],
         textposition=f"{side} center",
         cliponaxis=False,
         marker={
-            "symbol": [f"{symbol}-open" if u else symbol for u in unfit],
+            "symbol": [f"{symbol}-open" if obstacle else symbol for obstacle in obstacles],
             "size": 17,
             "color": PALETTE[colour],
             "line": {"width": 1.5, "color": INK},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.studies.limits import limits_text, parse_limits
 from workbench.studies.question import Question
 from workbench.studies.runner import StudyRunner
 from workbench.studies.sampling import SAMPLERS
@@ -25,6 +26,8 @@ __all__ = [
     "StudyRunner",
     "check_usable",
     "delete_study",
+    "limits_text",
+    "parse_limits",
     "study_names",
     "write_report",
 ]

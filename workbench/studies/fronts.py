@@ -51,6 +51,19 @@ class Box:
         reference = (1 + _MARGIN,) * len(self.goals)
         return hypervolume(points, reference) / (1 + _MARGIN) ** len(self.goals)
 
+    def history(self, records: Sequence[TrialRecord]) -> list[float]:
+        """``share`` of the records up to each one, computed anew only where the front moves."""
+        shares: list[float] = []
+        front: list[TrialRecord] = []
+        for record in records:
+            moved = front_of([*front, record], self.goals)
+            if not shares or {r.number for r in moved} != {r.number for r in front}:
+                front = moved
+                shares.append(self.share(front))
+            else:
+                shares.append(shares[-1])
+        return shares
+
     def _scaled(self, point: tuple[float, ...]) -> tuple[float, ...]:
         triples = zip(point, self.best, self.worst, strict=True)
         return tuple((x - low) / (high - low) if high > low else 0.0 for x, low, high in triples)

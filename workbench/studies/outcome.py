@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.cost import fits, predict
 from workbench.errors import DoesNotFitError, StudyError
 from workbench.plan import CLOUD, EDGE, Plan
-from workbench.records import Accuracy
+from workbench.records import BREAKS, Accuracy, objective
 from workbench.studies.question import Question
 from workbench.trace import RequestTrace
 
@@ -26,8 +26,8 @@ class Outcome:
 
     values: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, where there is one
-    excess: Mapping[str, float] = field(default_factory=dict)  # per place: need / capacity - 1
-    reason: str = ""  # why the plan does not fit
+    excess: Mapping[str, float] = field(default_factory=dict)  # by constraint, as a share; above 0 breaks it
+    reason: str = ""  # why the plan is not allowed
 
     @property
     def feasible(self) -> bool:
@@ -78,13 +78,18 @@ class Trier:
     def _try(self, plan: Plan, stop: Event | None) -> Outcome:
         trace = self.trace(plan)
         devices = self._question.devices
-        excess = {p: n / devices[p].memory_bytes - 1 for p, n in trace.memory_bytes.items()}
+        excess = {
+            f"memory of the {p}": n / devices[p].memory_bytes - 1 for p, n in trace.memory_bytes.items()
+        }
         if reason := self._misfit(plan):
             return Outcome(_costs(trace), excess=excess, reason=reason)
-        if not self._question.needs_weights:
-            return Outcome(_costs(trace), excess=excess)
-        found = self._evaluate(plan, stop)
-        return Outcome({**_costs(trace), **_qualities(found)}, _intervals(found), excess)
+        values, intervals = _costs(trace), {}
+        if self._question.needs_weights:
+            found = self._evaluate(plan, stop)
+            values, intervals = {**values, **_qualities(found)}, _intervals(found)
+        beyond = self._question.excess(values)
+        excess |= {f"limit of {name}": share for name, share in beyond.items()}
+        return Outcome(values, intervals, excess, _broken(values, self._question.limits, beyond))
 
     def _misfit(self, plan: Plan) -> str:
         q = self._question
@@ -107,6 +112,16 @@ class Trier:
         if isinstance(self._model, str):
             self._model = _load(self._model, self._question.fingerprint)
         return evaluate(self._model, plan, suite=self._question.suite, stop=stop)
+
+
+def _broken(values: Mapping[str, float], limits: Mapping[str, float], beyond: Mapping[str, float]) -> str:
+    """The limits that a plan breaks, in words; empty where it keeps to all."""
+    said = [
+        f"{name} {values[name]:.4g} against {limits[name]:.4g} {objective(name).unit}"
+        for name, share in beyond.items()
+        if share > 0
+    ]
+    return f"{BREAKS}: {', '.join(said)}" if said else ""
 
 
 def _load(source: str, fingerprint: str) -> Model:

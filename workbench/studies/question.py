@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any
 
 from workbench.errors import InputError
@@ -34,12 +35,16 @@ class Question:
     batch: int = 1
     suite: str = "quick"  # of the evaluation, where an objective needs one
     fingerprint: str = ""  # of the model's weights, where an objective needs them
+    limits: Mapping[str, float] = field(default_factory=dict)  # by objective: no more, or no less, than this
 
     def __post_init__(self) -> None:
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise InputError(f"a study needs different objectives, at least one: got {self.objectives}")
-        for name in self.objectives:
+        for name in (*self.objectives, *self.limits):
             objective(name)
+        for name, bound in self.limits.items():
+            if not isfinite(bound):
+                raise InputError(f"the limit of {name} must be a finite number: got {bound}")
         for name in ("prompt_tokens", "new_tokens", "batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1: got {getattr(self, name)}")
@@ -53,7 +58,15 @@ class Question:
     @property
     def needs_weights(self) -> bool:
         """Whether trials run the model's stages."""
-        return any(goal.needs_weights for goal in self.goals)
+        return any(objective(name).needs_weights for name in (*self.objectives, *self.limits))
+
+    def excess(self, values: Mapping[str, float]) -> dict[str, float]:
+        """By objective with a limit, how far its value is beyond it, as a share; below 0 it keeps to it."""
+        found = {}
+        for name, bound in self.limits.items():
+            beyond = (values[name] - bound) * (1 if objective(name).direction == "minimize" else -1)
+            found[name] = beyond / abs(bound) if bound else beyond
+        return found
 
     @property
     def devices(self) -> dict[str, DeviceProfile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from workbench import __version__, plots
 from workbench.errors import StudyError
+from workbench.files import write_text
 from workbench.plots.front import usual_axes
-from workbench.plots.page import fragment, library
+from workbench.plots.page import document, fragment
 from workbench.plots.style import Scale
 from workbench.records import OBJECTIVES, Objective, TrialRecord
-from workbench.studies.table import write_whole
 from workbench.trace import RequestTrace
 
 if TYPE_CHECKING:
@@ -26,18 +26,6 @@ __all__ = ["write_report"]
 
 Run = tuple[RequestTrace, RequestTrace]
 _VERSIONS = ("torch", "transformers", "optuna", "plotly", "pandas", "pyzmq")
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-.verdict { border-left: 4px solid #0072B2; padding: .5rem 1rem; background: rgba(86, 180, 233, .14); }
-.note { opacity: .75; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid rgba(128,128,128,.3); }
-.wide td, .wide th { white-space: nowrap; } td.number, th.number { text-align: right; }
-tr.baseline td { font-weight: 600; }
-"""
 
 
 def write_report(path: str | os.PathLike[str], study: Study, runs: Sequence[Run] = ()) -> Path:
@@ -52,9 +40,7 @@ def write_report(path: str | os.PathLike[str], study: Study, runs: Sequence[Run]
         The path.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page = _page(study, runs)
-    write_whole(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+    write_text(path, _page(study, runs))
     return path
 
 
@@ -75,9 +61,7 @@ def _page(study: Study, runs: Sequence[Run]) -> str:
         f"<h2>Every plan tried ({len(records)})</h2>" + _records_table(records, study.goals),
         "<h2>Made with</h2>" + _pairs(_environment()),
     ]
-    head = f"<meta charset=utf-8><title>{escape(study.name)}</title><style>{_STYLE}</style>"
-    body = "\n".join(sections)
-    return f"<!doctype html><html lang=en><head>{head}{library()}</head><body>{body}</body></html>"
+    return document(study.name, sections)
 
 
 def _verdict(study: Study) -> str:
@@ -102,11 +86,12 @@ def _question(study: Study) -> dict[str, str]:
         "Link": link,
         "Request": f"{q.prompt_tokens} prompt tokens, {q.new_tokens} new tokens, batch {q.batch}",
         "Objectives": "; ".join(goals),
+        "Limits": _listed(f"{name}: {bound:g}" for name, bound in q.limits.items()) or "none",
         "Space": f"splits {splits[1]} to {splits[-2]}; {widths}; wire {_listed(q.space.wires)}",
     }
 
 
-def _listed(values: Sequence[object]) -> str:
+def _listed(values: Iterable[object]) -> str:
     return ", ".join(map(str, values))
 
 

@@ -50,8 +50,9 @@ __all__ = [
     "write_target",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Of the stamp and of the trials' attributes; grows when a file can no longer be read by older code."""
+_READABLE = (1, FORMAT)  # 1 knew no limits
 _STAMP, _TARGET = "workbench", "workbench:target"
 _WORKER, _OUTCOME = "workbench:worker", "workbench:outcome"
 _LOCK_WAIT_S = 30
@@ -238,7 +239,7 @@ def read_question(study: optuna.Study) -> Question:
         raise StudyVersionError(
             f"study {study.study_name!r} was not written by this workbench: give another name or file"
         )
-    if found.get("format") != FORMAT:
+    if found.get("format") not in _READABLE:
         raise StudyVersionError(
             f"study {study.study_name!r} has format {found.get('format')!r}, written by workbench "
             f"{found.get('version')}; this version reads {FORMAT}: use that version, or another name or file"
@@ -331,12 +332,17 @@ def record_of(trial: FrozenTrial, baselines: set[str]) -> TrialRecord | None:
     return TrialRecord(
         number=trial.number,
         plan=plan,
-        state=_STATES[trial.state],
+        state=_state_of(trial.state, data["reason"]),
         values=data.get("values", {}),
         intervals={k: (low, high) for k, (low, high) in data.get("intervals", {}).items()},
         reason=data["reason"],
         baseline=plan.key in baselines,
     )
+
+
+def _state_of(state: TrialState, reason: str) -> str:
+    """A plan with all its numbers that breaks a limit is told to the sampler as complete."""
+    return "infeasible" if state == TrialState.COMPLETE and reason else _STATES[state]
 
 
 def outcome_of(trial: FrozenTrial) -> tuple[Plan, Outcome] | None:

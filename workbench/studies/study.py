@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -59,6 +59,8 @@ class Study:
         seed: makes the sampler's choices repeatable.
         prompt_tokens, new_tokens, batch: the request whose cost is predicted.
         suite: of the evaluation, ``"quick"`` or ``"full"``.
+        limits: by objective, what a plan may have at most, or for what is to be large at least; a plan
+            beyond one is kept as infeasible, with its numbers.
 
     Raises:
         InputError: objectives or request that cannot be, or an objective that needs weights and has none.
@@ -83,6 +85,7 @@ class Study:
         new_tokens: int = 32,
         batch: int = 1,
         suite: str = "quick",
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         handle = None if isinstance(model, ModelProfile) else model
         question = Question(
@@ -96,6 +99,7 @@ class Study:
             new_tokens=new_tokens,
             batch=batch,
             suite=suite,
+            limits=dict(limits or {}),
         )
         question = _with_weights(question, handle)
         name = name or f"{question.model.name}, {edge.name} to {cloud.name} over {link.name}"
@@ -251,9 +255,9 @@ class Study:
     def _finish(self, trial: optuna.Trial, plan: Plan, outcome: Outcome, tried: set[str]) -> None:
         same_as = self._number_of(plan) if plan.key in tried else None
         store.write_outcome(trial, plan, outcome, same_as=same_as)
-        for place, excess in outcome.excess.items():
-            trial.set_constraint(f"memory of the {place}", excess)
-        if outcome.feasible:
+        for constraint, excess in outcome.excess.items():
+            trial.set_constraint(constraint, excess)
+        if all(goal.name in outcome.values for goal in self.goals):
             self._optuna.tell(trial, [outcome.values[goal.name] for goal in self.goals])
         else:
             self._optuna.tell(trial, state=TrialState.PRUNED)
@@ -329,8 +333,7 @@ class Study:
     def hypervolume_history(self) -> list[float]:
         """How much of the box of all results the front dominated, after each record."""
         records = self.records()
-        box = Box.around(records, self.goals)
-        return [box.share(records[: i + 1]) for i in range(len(records))]
+        return Box.around(records, self.goals).history(records)
 
     def importance(self) -> dict[str, dict[str, float]]:
         """How much each choice matters for the best values: by objective, then by parameter, largest first.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from workbench.files import write_whole
 from workbench.plan import CLOUD, EDGE
 from workbench.records import OBJECTIVES, TrialRecord
 
-__all__ = ["table_of", "write_tables", "write_whole"]
+__all__ = ["table_of", "write_tables"]
 
 
 def table_of(records: Sequence[TrialRecord], front: Collection[int] = ()) -> pd.DataFrame:
@@ -48,18 +49,7 @@ def _row(record: TrialRecord, front: Collection[int]) -> dict[str, Any]:
 
 def write_tables(folder: Path, frame: pd.DataFrame) -> dict[str, Path]:
     """``trials.csv`` and ``trials.parquet``, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {"csv": folder / "trials.csv", "parquet": folder / "trials.parquet"}
     write_whole(paths["csv"], lambda path: frame.to_csv(path, index=False))
     write_whole(paths["parquet"], lambda path: frame.to_parquet(path, index=False))
     return paths
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file, then take its place: a reader never sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
