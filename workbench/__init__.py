@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.runtime import Sampling
     from workbench.studies import Study
     from workbench.trace import RequestTrace
-    from workbench.widgets import Explorer, explore
+    from workbench.widgets import Explorer, SearchPanel, explore, search
 
 _HOMES = {
     "workbench.deployment": ("Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"),
@@ -28,7 +28,7 @@ _HOMES = {
     "workbench.runtime": ("Sampling",),
     "workbench.studies": ("Study",),
     "workbench.trace": ("RequestTrace",),
-    "workbench.widgets": ("Explorer", "explore"),
+    "workbench.widgets": ("Explorer", "SearchPanel", "explore", "search"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -45,6 +45,7 @@ __all__ = [
     "Plan",
     "RequestTrace",
     "Sampling",
+    "SearchPanel",
     "Stage",
     "Study",
     "WorkbenchError",
@@ -59,6 +60,7 @@ __all__ = [
     "links",
     "load_model",
     "predict",
+    "search",
     "split",
 ]
 

@@ -172,6 +172,7 @@ def button(description: str, act: Callable[[], None], *, hint: str, style: str =
     made = ipywidgets.Button(
         description=description, tooltip=hint, button_style=style, layout={"width": "auto"}
     )
+    made.add_class("wb-left")
     made.on_click(lambda _: act())
     return made
 

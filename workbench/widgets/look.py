@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from html import escape
 
+import anywidget
 import ipywidgets
 
 from workbench.errors import WorkbenchError
@@ -20,6 +21,10 @@ _CSS = """
 .wb-figure { flex: 4 1 480px; min-width: 460px; overflow: hidden; }
 .wb-figure .wb-plot { width: 100%; }
 .wb-numbers { flex: 1 1 500px; min-width: 320px; max-width: 100%; }
+.wb-axes { flex-wrap: wrap; }
+.wb-axes > * { flex: 1 1 150px; }
+.wb-axes > * > label { width: auto !important; padding-right: 6px; }
+.wb-panel .wb-left { align-self: flex-start; }
 .wb-row { align-items: center; }
 .wb-row .widget-slider .slider-container { margin-left: 6px; margin-right: 6px; }
 .wb-unit { flex-direction: row-reverse; }
@@ -42,10 +47,37 @@ _CSS = """
   max-height: 180px; overflow: auto; background: none; color: inherit; }
 """
 
+_ESM = """
+function nameAll(panel) {
+  // Sliders have no name for those who cannot see the label beside them, and boxes have their unit as one.
+  for (const label of panel.querySelectorAll(".widget-slider > label, .wb-unit > label")) {
+    const control = label.parentElement.querySelector(".noUi-handle, input");
+    const hint = label.title && label.title !== label.textContent ? label.title : "";
+    const boxed = label.parentElement.classList.contains("wb-unit");
+    control?.setAttribute("aria-label", boxed ? hint : [label.textContent, hint].filter(Boolean).join(". "));
+  }
+}
+function render({ el }) {
+  // Controls come one after the other: name what is there, several times, and what the user comes to.
+  const name = () => { const panel = el.closest(".wb-panel"); if (panel) nameAll(panel); };
+  const timers = [100, 1000, 5000].map((delay) => setTimeout(name, delay));
+  document.addEventListener("focusin", name);
+  return () => { timers.forEach(clearTimeout); document.removeEventListener("focusin", name); };
+}
+export default { render };
+"""
 
-def style_sheet() -> ipywidgets.HTML:
-    """The style of everything inside a ``wb-panel``; takes no room."""
-    return ipywidgets.HTML(f"<style>{_CSS}</style>", layout={"display": "none"})
+
+class _StyleSheet(anywidget.AnyWidget):
+    """Style and names of everything in the panel around it."""
+
+    _esm = _ESM
+    _css = _CSS
+
+
+def style_sheet() -> ipywidgets.DOMWidget:
+    """The style of everything inside a ``wb-panel``, and names for those who cannot see it; takes no room."""
+    return _StyleSheet(layout={"display": "none"})
 
 
 class MessageBox:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from workbench.exploration import Outlook, Row, Run
 from workbench.plots.style import Scale
+from workbench.records import OBJECTIVES, Objective, TrialRecord
 from workbench.widgets.look import table
 
-__all__ = ["numbers_table", "runs_table"]
+__all__ = ["numbers_table", "records_table", "runs_table"]
 
 _NAMES = {"ttft": "TTFT", "tpot": "TPOT"}
 _NONE = "–"
@@ -51,6 +52,20 @@ def runs_table(runs: Sequence[Run]) -> str:
     rows = [["clock", *(run.measured.clock for run in runs)]]
     rows += [[_NAMES.get(n, n), *(_pair(n, *pair) for pair in numbers)] for n in names]
     return table(head, rows, note="predicted → run (error of the prediction)")
+
+
+def records_table(records: Sequence[TrialRecord]) -> str:
+    """A front as a table: each plan with every number that is known of it."""
+    shown = [o for o in OBJECTIVES.values() if any(o.name in r.values for r in records)]
+    head = ["trial", "plan", *(f"{o.name} ({o.label})" for o in shown)]
+    return table(head, [[str(r.number), r.title, *(_value(r, o) for o in shown)] for r in records])
+
+
+def _value(record: TrialRecord, goal: Objective) -> str:
+    value = record.values.get(goal.name)
+    if value is None:
+        return _NONE
+    return f"{value:.1%}" if goal.unit == "share" else Scale.of(goal.unit, abs(value)).text(value)
 
 
 def _numbers(trace: object) -> dict[str, tuple[float, str]]:

@@ -9,15 +9,16 @@ from math import isclose
 import ipywidgets
 
 from workbench import profiles
-from workbench.deployment import HOST, device
+from workbench.deployment import HOST
 from workbench.errors import InputError
 from workbench.exploration import SHAPES, Setting
 from workbench.links import LINK_KINDS
 from workbench.plan import BITS, WIRE_CODECS
 from workbench.profiles import DeviceProfile, LinkProfile
 from workbench.widgets.controls import Choice, NumberRow, group
+from workbench.widgets.profile_choice import ProfileChoice
 
-__all__ = ["SettingControls"]
+__all__ = ["SettingControls", "device_choices"]
 
 CUSTOM = "custom"
 _LONGEST = 1024  # tokens that a slider reaches; predictions take as long as the request has tokens
@@ -38,7 +39,6 @@ class SettingControls:
 
     def __init__(self, setting: Setting, max_positions: int, on_change: Callable[[], None]) -> None:
         self._base = setting
-        self._devices: dict[str, DeviceProfile] = {}
         self._applied = ""  # the preset whose numbers stand in the controls
         longest = min(_LONGEST, max_positions - 1)
         self._make_plan(setting)
@@ -71,10 +71,7 @@ class SettingControls:
         self.wire = Choice("Wire codec", WIRE_CODECS, s.wire, hint="How a boundary activation crosses")
 
     def _make_path(self, s: Setting) -> None:
-        shipped = [(d.title, d.name) for d in profiles.devices().values()]
-        options = [("This machine, as it is", HOST), *shipped]
-        self.edge = Choice("Edge device", options, HOST, hint="What runs the edge's stages")
-        self.cloud = Choice("Cloud device", options, HOST, hint="What runs the cloud's stages")
+        self.edge, self.cloud = device_choices(s.edge, s.cloud)
         links = [*((li.title, li.name) for li in profiles.links().values()), ("your own numbers", CUSTOM)]
         self.link = Choice("Link", links, CUSTOM, hint="A published network, to be changed below")
         self._link_rows = {
@@ -110,21 +107,26 @@ class SettingControls:
     @property
     def unknown_host(self) -> bool:
         """Whether this machine is among the devices and has not been measured yet, which takes seconds."""
-        return HOST in (self.edge.value, self.cloud.value) and HOST not in self._devices
+        return self.edge.unknown or self.cloud.unknown
 
-    def know(self, profile: DeviceProfile) -> None:
-        """What a device's name stands for from now on."""
-        self._devices[profile.name] = profile
+    def know_host(self, profile: DeviceProfile) -> None:
+        """This machine as it was measured."""
+        for choice in (self.edge, self.cloud):
+            choice.know(HOST, profile)
 
     @property
     def setting(self) -> Setting:
-        """What the controls say now; measures this machine first where that is needed."""
+        """What the controls say now.
+
+        Raises:
+            KeyError: ``unknown_host``.
+        """
         values = {name: control.value for name, control in self._plain.items()}
         return replace(
             self._base,
             **values,
-            edge=self._device(self.edge.value),
-            cloud=self._device(self.cloud.value),
+            edge=self.edge.profile,
+            cloud=self.cloud.profile,
             link=self._link(),
         )
 
@@ -134,8 +136,7 @@ class SettingControls:
         self._base = setting
         for name, control in self._plain.items():
             control.value = getattr(setting, name)
-        for control, profile in ((self.edge, setting.edge), (self.cloud, setting.cloud)):
-            self._show_device(control, profile)
+        self.edge.profile, self.cloud.profile = setting.edge, setting.cloud
         self._show_link(setting.link)
         self.follow()
 
@@ -185,21 +186,7 @@ class SettingControls:
             self._applied = CUSTOM
         return False
 
-    # ---- devices and links by name
-
-    def _device(self, name: str) -> DeviceProfile:
-        if name not in self._devices:
-            self._devices[name] = device(name)
-        return self._devices[name]
-
-    def _show_device(self, control: Choice, profile: DeviceProfile) -> None:
-        name = profile.name
-        if name != HOST and profiles.devices().get(name) != profile:
-            name = f"{CUSTOM}: {profile.name}"
-        if name not in [value for _, value in control.widget.options]:
-            control.widget.options = [*control.widget.options, (f"{profile.title} (your own)", name)]
-        self._devices[name] = profile
-        control.value = name
+    # ---- the link, by name or by numbers
 
     def _link(self) -> LinkProfile:
         """The profile that was given, where its numbers still stand; else one's own with its jitter."""
@@ -217,3 +204,14 @@ class SettingControls:
             row.value = getattr(link, name) * _PER[name]
         named = profiles.links().get(link.name) == link
         self._applied = self.link.value = link.name if named else CUSTOM
+
+
+def device_choices(
+    edge: DeviceProfile, cloud: DeviceProfile
+) -> tuple[ProfileChoice[DeviceProfile], ProfileChoice[DeviceProfile]]:
+    """What runs on either side: a shipped profile, one's own, or this machine, measured when chosen."""
+    machine, shipped = [("This machine, as it is", HOST)], profiles.devices()
+    return (
+        ProfileChoice("Edge device", shipped, edge, extra=machine, hint="What runs the edge's stages"),
+        ProfileChoice("Cloud device", shipped, cloud, extra=machine, hint="What runs the cloud's stages"),
+    )

@@ -1,0 +1,583 @@
+"""The search panel: say what is looked for, watch Optuna find it, take a plan from there."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from workbench import deployment, plots, profiles
+from workbench.errors import CancelledRunError, StudyError, WorkbenchError
+from workbench.exploration import Setting
+from workbench.plots.live import LiveFigure
+from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
+from workbench.records import OBJECTIVES, TrialRecord
+from workbench.studies import Question, Space, Study, StudyRunner, delete_study, study_names
+from workbench.widgets.code import CodeBox
+from workbench.widgets.controls import LABEL_WIDTH, Choice, group
+from workbench.widgets.fit import Fit
+from workbench.widgets.look import MessageBox, style_sheet
+from workbench.widgets.numbers import records_table
+from workbench.widgets.search_buttons import SearchButtons
+from workbench.widgets.search_controls import NEW, SearchControls
+from workbench.widgets.still import show_with_still
+from workbench.widgets.trials_table import TrialsTable
+from workbench.widgets.worker import Worker
+
+if TYPE_CHECKING:
+    from workbench.models import Model
+    from workbench.widgets.explorer import Explorer
+
+__all__ = ["SearchPanel", "search"]
+
+_TABLE_EVERY_S = 2.0  # while a search runs: a table that is drawn anew loses the reader's place
+_FEW = 10  # plans more, after which importance is worth computing again
+
+
+def search(
+    model: Model | ModelProfile | str = "tiny",
+    *,
+    edge: DeviceProfile | str = "raspberry-pi-5",
+    cloud: DeviceProfile | str = "h100-sxm",
+    link: LinkProfile | str = "lte",
+    objectives: Sequence[str] = ("latency", "accuracy"),
+    space: Space | None = None,
+    limits: Mapping[str, float] | None = None,
+    storage: str | os.PathLike[str] = "studies.db",
+    name: str | None = None,
+    prompt_tokens: int = 64,
+    new_tokens: int = 32,
+    batch: int = 1,
+    explorer: Explorer | None = None,
+) -> SearchPanel:
+    """A panel that searches plans and shows what is found while it is found. Put it last in a cell.
+
+    Where the file has the study already, the panel shows it, and a search that was interrupted can go on.
+
+    Args:
+        model: a model of ``load_model``, its name, or a profile alone, which knows no accuracy.
+        edge, cloud, link: profiles or their names; ``"host"`` is this machine.
+        objectives: names from `records.OBJECTIVES`.
+        space: what may be chosen; every split point by default.
+        limits: by objective, what a plan may have at most, or for what is to be large at least.
+        storage: the SQLite file of the studies, made when the first one begins.
+        name: of the study; None is named by what it asks.
+        prompt_tokens, new_tokens, batch: the request whose cost is predicted.
+        explorer: a panel of ``wb.explore`` that a chosen plan is shown in, and run.
+
+    Raises:
+        UnknownNameError: no model, device, link or objective is called so.
+        InputError: a request or space that cannot be.
+        StudyError: the file is held by another process, or is no study file.
+        StudyVersionError: another version wrote the file.
+    """
+    if isinstance(model, str):
+        from workbench.models import load_model  # brings torch
+
+        model = load_model(model)
+    question = Question(
+        model=model if isinstance(model, ModelProfile) else model.profile,
+        edge=deployment.device(edge) if isinstance(edge, str) else edge,
+        cloud=deployment.device(cloud) if isinstance(cloud, str) else cloud,
+        link=profiles.link(link) if isinstance(link, str) else link,
+        objectives=tuple(objectives),
+        space=space or Space(),
+        limits=dict(limits or {}),
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        batch=batch,
+    )
+    return SearchPanel(model, question, storage, name=name, explorer=explorer)
+
+
+class SearchPanel:
+    """A panel about one file of studies. Everything that a button does can be called, from any thread.
+
+    Commands return at once; ``wait`` waits for the search. The search itself is a process of its own: it ends
+    with this one, and its file knows what remains.
+    """
+
+    def __init__(
+        self,
+        model: Model | ModelProfile,
+        question: Question,
+        storage: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        explorer: Explorer | None = None,
+    ) -> None:
+        self._model, self._explorer, self._asked_name = model, explorer, name
+        self._path = Path(storage)
+        self._lock = threading.RLock()
+        self._study: Study | None = None
+        self._runner: StudyRunner | None = None
+        self._chosen: int | None = None
+        self._importance: tuple[int, dict[str, dict[str, float]]] = (0, {})
+        self._table_drawn_s = 0.0
+        self._calibration: threading.Thread | None = None
+        self._worker = Worker("search", self._fail)
+        self._question = question
+        self._build(question)
+        if (known := self._known_study(question, name)) is not None:
+            self._open(known)
+        self._draw()
+
+    def _known_study(self, question: Question, name: str | None) -> str | None:
+        """The study of the file that this panel is about, where it is there already."""
+        wanted = name or _usual_name(question)
+        return wanted if wanted in self.studies else None
+
+    def _build(self, question: Question) -> None:
+        self.controls = SearchControls(question, self._look_at_soon)
+        self.messages = MessageBox()
+        self.buttons = SearchButtons(self._worker, self)
+        self._axes = _axes_controls()
+        for choice in self._axes.values():
+            choice.on_change(lambda _: self._draw_soon())
+        self._beside = ipywidgets.SelectMultiple(
+            description="Lay over",
+            tooltip="Fronts of other studies of the file",
+            rows=3,
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto"},
+        )
+        self._beside.observe(lambda _: self._draw_soon(), "value")
+        self.live = LiveFigure(self._figure())
+        self.live.widget.add_class("wb-plot")
+        self.live.on_click(lambda data: self._choose_soon(data[0]))
+        self.table = TrialsTable(self._choose_soon)
+        self._verdict, self._plan, self._code = ipywidgets.HTML(), ipywidgets.HTML(), CodeBox()
+        self.widget = ipywidgets.VBox([style_sheet(), self._body()])
+        self.widget.add_class("wb-panel")
+
+    def _body(self) -> ipywidgets.Widget:
+        axes = ipywidgets.HBox([choice.widget for choice in self._axes.values()])
+        axes.add_class("wb-axes")
+        left = ipywidgets.VBox([self.controls.widget, self.buttons.search, self._beside])
+        figure = ipywidgets.VBox([Fit(), self.messages.widget, self._verdict, axes, self.live.widget])
+        plan = group("The chosen plan", [self._plan, self.buttons.plan, self._code])
+        right = ipywidgets.VBox([plan, group("Every plan", [self.table]), self.buttons.export])
+        for part, name in ((left, "wb-controls"), (figure, "wb-figure"), (right, "wb-numbers")):
+            part.add_class(name)
+        body = ipywidgets.Box([left, figure, right])
+        body.add_class("wb-wrap")
+        return body
+
+    # ---- what code reads
+
+    @property
+    def studies(self) -> list[str]:
+        """The names of the file's studies."""
+        return study_names(self._path) if self._path.exists() else []
+
+    @property
+    def study(self) -> Study:
+        """The study that is looked at.
+
+        Raises:
+            StudyError: none has begun.
+        """
+        if self._study is None:
+            raise StudyError("no study has begun yet: press Start, or call start")
+        return self._study
+
+    @property
+    def state(self) -> str:
+        """What the search does: one of `studies.StudyRunner`'s states."""
+        return self._runner.state if self._runner is not None else "idle"
+
+    @property
+    def remaining(self) -> int:
+        """Plans still to be tried of those asked for."""
+        return self._runner.remaining if self._runner is not None else 0
+
+    @property
+    def chosen(self) -> TrialRecord | None:
+        """The plan that was chosen by a click, in the table, or by ``choose``."""
+        return None if self._chosen is None else self.study.record(self._chosen)
+
+    @property
+    def figure(self) -> Any:
+        """What the figure shows now, as a plain plotly figure."""
+        return self.live.shown
+
+    @property
+    def message(self) -> str:
+        """What the panel says went wrong; empty where all is well."""
+        return self.messages.text
+
+    # ---- what can be done
+
+    def start(self, n_trials: int) -> None:
+        """Try so many plans more: of the study that is looked at, or of a new one that asks what the
+        controls say.
+
+        Raises:
+            InputError: a question that cannot be, or fewer than one trial.
+            StudyError: a search goes on, the file is held by another process, or a study of that name asks
+                something else.
+        """
+        with self._lock:
+            if self._study is None:
+                self._begin()
+            self._running.start(n_trials)
+        self._draw_soon()
+
+    def until(self, n_trials: int) -> None:
+        """Search until so many plans have been tried in all; go on with what an earlier search left.
+
+        Raises:
+            StudyError, InputError: as ``start``.
+        """
+        with self._lock:
+            if self._study is None:
+                self._begin()
+            missing = n_trials - sum(r.state in ("complete", "infeasible") for r in self.study.records())
+            if missing > 0:
+                self._running.start(missing)
+        self._draw_soon()
+
+    def pause(self) -> None:
+        """End the search within a second; what remains is kept."""
+        if self._runner is not None:
+            self._runner.pause()
+
+    def resume(self) -> None:
+        """Go on with what remains.
+
+        Raises:
+            StudyError: nothing remains, or a search goes on.
+        """
+        self._running.resume()
+        self._draw_soon()
+
+    def cancel(self) -> None:
+        """End the search within a second and drop what remains; the plans that were tried are kept."""
+        if self._runner is not None:
+            self._runner.cancel()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait for the search to end.
+
+        Raises:
+            CancelledRunError: the kernel was interrupted: the search is paused and can go on.
+            TimeoutError: it goes on still.
+            WorkbenchError: what made the search fail.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            while self._runner is not None and not self._runner.wait(0.1):
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"the search goes on after {timeout_s} s: wait longer, or pause it")
+        except KeyboardInterrupt:
+            self.pause()
+            raise CancelledRunError("interrupted: the search is paused, Resume goes on with it") from None
+        self.settle()
+        if self._runner is not None and self._runner.error is not None:
+            raise self._runner.error
+
+    def delete(self) -> None:
+        """Remove the study that is looked at from the file, with all its plans.
+
+        Raises:
+            StudyError: a search goes on, here or in another process, or none is looked at.
+        """
+        with self._lock:
+            name = self.study.name
+            others = self._running.other_workers()
+            if self.state in ("starting", "running") or others:
+                who = f"in process {', '.join(map(str, others))}" if others else "here"
+                raise StudyError(f"study {name!r} is being searched {who}: cancel that before deleting it")
+            self._leave()
+            delete_study(self._path, name)
+        self._draw_soon()
+
+    def look_at(self, name: str | None) -> None:
+        """Show a study of the file, or with None begin to say what a new one asks.
+
+        Raises:
+            StudyError: a search goes on, or the file has no study of that name.
+        """
+        with self._lock:
+            if self.state in ("starting", "running"):
+                raise StudyError(f"study {self.study.name!r} is being searched: pause or cancel that first")
+            self._leave()
+            if name is not None:
+                self._open(name)
+        self._draw_soon()
+
+    def choose(self, number: int) -> None:
+        """Choose a plan by its trial: it is ringed, written out and shown in the explorer.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        record = self.study.record(number)
+        self._chosen = number
+        if self._explorer is not None:
+            self._explorer.setting = self._setting_of(record)
+        self._draw_soon()
+
+    def run_chosen(self) -> None:
+        """Show the chosen plan in the explorer and run it there for real.
+
+        Raises:
+            StudyError: no plan is chosen, or the panel has no explorer.
+        """
+        if self._explorer is None:
+            raise StudyError("no explorer: make the panel with wb.search(..., explorer=wb.explore(model))")
+        if self._chosen is None:
+            raise StudyError("no plan is chosen: click on a point, or on a row of the table")
+        self.choose(self._chosen)
+        self._explorer.settle()
+        self._explorer.measure()
+
+    def export(self, folder: str | os.PathLike[str]) -> dict[str, Path]:
+        """Write CSV, Parquet and a self-contained page; returns the paths by kind.
+
+        Raises:
+            StudyError: none has begun.
+        """
+        runs = () if self._explorer is None else [(r.predicted, r.measured) for r in self._explorer.runs]
+        return self.study.export(folder, runs=runs)
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Wait until the picture shows what is known."""
+        self._worker.drain(timeout_s)
+
+    def close(self) -> None:
+        """Pause the search and end what the panel started. May be called again."""
+        self._leave()
+        self._worker.close()
+        self.widget.close()
+
+    def _ipython_display_(self) -> None:
+        show_with_still(self.widget, self.live.shown, _plain(self._verdict.value), self._front_table())
+
+    # ---- studies
+
+    @property
+    def _running(self) -> StudyRunner:
+        if self._runner is None:
+            raise StudyError("no study has begun yet: press Start, or call start")
+        return self._runner
+
+    def _begin(self) -> None:
+        """A new study that asks what the controls say."""
+        question = self.controls.question
+        study = Study(
+            self._model,
+            question.edge,
+            question.cloud,
+            question.link,
+            objectives=question.objectives,
+            space=question.space,
+            limits=question.limits,
+            prompt_tokens=question.prompt_tokens,
+            new_tokens=question.new_tokens,
+            batch=question.batch,
+            storage=self._path,
+            name=self.controls.name or self._asked_name or _usual_name(question),
+        )
+        self._open(study.name)
+
+    def _open(self, name: str) -> None:
+        source = None if isinstance(self._model, ModelProfile) else str(self._model.source)
+        self._runner = StudyRunner(
+            self._path,
+            name,
+            model=source,
+            sampler=self.controls.sampler.value,
+            on_change=lambda _: self._draw_soon(),
+        )
+        self._study = Study.open(self._path, name)
+        self._chosen, self._importance = None, (0, {})
+
+    def _leave(self) -> None:
+        """Look at no study any more; one that is searched is paused."""
+        if self._runner is not None:
+            self._runner.close()
+        self._runner = self._study = self._chosen = None
+
+    def _setting_of(self, record: TrialRecord) -> Setting:
+        q = self.study.question
+        setting = Setting(
+            model=q.model.name,
+            n_blocks=q.model.n_blocks,
+            edge=q.edge,
+            cloud=q.cloud,
+            link=q.link,
+            prompt_tokens=q.prompt_tokens,
+            new_tokens=q.new_tokens,
+            batch=q.batch,
+        )
+        return setting.with_plan(record.plan)
+
+    # ---- callbacks, which only hand over
+
+    def _draw_soon(self) -> None:
+        self._worker.post("draw", self._draw)
+
+    def _choose_soon(self, number: int) -> None:
+        self._worker.post("choose", lambda: self.choose(number))
+
+    def _look_at_soon(self, name: str) -> None:
+        shown = self._study.name if self._study is not None else NEW
+        if name != shown:
+            self._worker.post("look", lambda: self._look_or_stay(name))
+
+    def _look_or_stay(self, name: str) -> None:
+        try:
+            self.look_at(None if name == NEW else name)
+        except WorkbenchError:
+            self._draw_soon()  # the list goes back to what is shown
+            raise
+
+    def press_start(self) -> None:
+        """The Start button, in the worker's thread: measures this machine first where it has to."""
+        if self._study is None and self.controls.unknown_host:
+            self._calibrate()
+            return
+        self.start(self.controls.trials.value)
+
+    def _calibrate(self) -> None:
+        if self._calibration is None or not self._calibration.is_alive():
+            self.buttons.say("measuring this machine, which takes some seconds …")
+            self._calibration = threading.Thread(target=self._measure_host, name="calibration", daemon=True)
+            self._calibration.start()
+
+    def _measure_host(self) -> None:
+        try:
+            self.controls.know_host(deployment.device(deployment.HOST))
+        except WorkbenchError as found:
+            error = found
+            self._worker.post("error", lambda: self._fail(error))
+            return
+        self._worker.post("start", self.press_start)
+
+    def _fail(self, error: Exception) -> None:
+        self.messages.show(error)
+
+    # ---- drawing: in the worker's thread
+
+    def _draw(self) -> None:
+        with self._lock:
+            study, state = self._study, self.state
+            self.controls.list_studies(self.studies, study.name if study is not None else NEW)
+            if study is not None:
+                self.controls.show(study.question)
+            self._list_others(study)
+            self.live.show(self._figure())
+            self._show_words(study)
+            self._show_table(study, at_rest=state not in ("starting", "running"))
+            self.buttons.show(state, self.remaining, len(self._records), self._path, self._others_at_work())
+            self._show_error()
+        self.live.settle()
+
+    @property
+    def _records(self) -> list[TrialRecord]:
+        return self._study.records() if self._study is not None else []
+
+    def _others_at_work(self) -> tuple[int, ...]:
+        return self._runner.other_workers() if self._runner is not None else ()
+
+    def _list_others(self, study: Study | None) -> None:
+        names = [name for name in self.studies if study is None or name != study.name]
+        if list(self._beside.options) != names:
+            kept = [name for name in self._beside.value if name in names]
+            self._beside.options = names
+            self._beside.value = kept
+
+    def _figure(self) -> Any:
+        study = self._study
+        if study is None:
+            goals = [OBJECTIVES[name] for name in self._question.objectives]
+            return plots.board([], [], goals, history={NEW: []}, **self._chosen_axes([]))
+        beside = {name: Study.open(self._path, name) for name in self._beside.value}
+        history = {s.name: s.hypervolume_history() for s in (study, *beside.values())}
+        return plots.board(
+            study.records(),
+            study.front(),
+            study.goals,
+            history=history,
+            importance=self._importance_of(study),
+            others={name: other.front() for name, other in beside.items()},
+            chosen=self._chosen,
+            **self._chosen_axes(study.records()),
+        )
+
+    def _chosen_axes(self, records: Sequence[TrialRecord]) -> dict[str, Any]:
+        """What the user wants on the axes, where any plan has that number."""
+        known = {name for record in records for name in record.values} | {"edge_blocks"}
+        return {axis: c.value for axis, c in self._axes.items() if c.value and c.value in known}
+
+    def _importance_of(self, study: Study) -> dict[str, dict[str, float]]:
+        n, _ = self._importance
+        n_now = len(study.records())
+        if n_now >= n + _FEW or (n_now != n and self.state not in ("starting", "running")):
+            self._importance = (n_now, study.importance())
+        return self._importance[1]
+
+    def _show_words(self, study: Study | None) -> None:
+        self._verdict.value = f"<div class='wb-sentence'>{escape(_verdict_of(study))}</div>"
+        record = self.chosen
+        if record is None:
+            self._plan.value = "<div class='wb-note'>none: click on a point, or on a row of the table</div>"
+            self._code.code = ""
+        else:
+            self._plan.value = f"<div>trial {record.number}: {escape(record.title)}</div>"
+            self._code.code = self._setting_of(record).code()
+        self.buttons.show_plan(record is not None, self._explorer is not None)
+
+    def _show_table(self, study: Study | None, *, at_rest: bool) -> None:
+        if at_rest or time.monotonic() - self._table_drawn_s > _TABLE_EVERY_S:
+            front = {record.number for record in study.front()} if study is not None else set()
+            self.table.show(self._records, front)
+            self._table_drawn_s = time.monotonic()
+
+    def _show_error(self) -> None:
+        error = self._runner.error if self._runner is not None else None
+        if error is not None:
+            self.messages.show(error)
+        else:
+            self.messages.clear()
+
+    def _front_table(self) -> str:
+        return records_table(self._study.front() if self._study is not None else [])
+
+
+def _usual_name(q: Question) -> str:
+    limits = f", {' '.join(sorted(q.limits))} limited" if q.limits else ""
+    where = f"{q.model.name}, {q.edge.name} to {q.cloud.name} over {q.link.name}"
+    return f"{'+'.join(q.objectives)}: {where}{limits}"
+
+
+def _axes_controls() -> dict[str, Choice]:
+    titles = [(o.title, o.name) for o in OBJECTIVES.values()]
+    usual, blocks = [("by the objectives", "")], [("Blocks on the edge", "edge_blocks")]
+    return {
+        "x": Choice("Across", [*usual, *titles], "", hint="The horizontal axis"),
+        "y": Choice("Up", [*usual, *titles], "", hint="The vertical axis"),
+        "colour": Choice("Colour", [*usual, *blocks, *titles], "", hint="Of the points"),
+    }
+
+
+def _verdict_of(study: Study | None) -> str:
+    if study is None:
+        return "Say what is looked for and press Start: both ways of not splitting are tried first."
+    try:
+        return study.verdict().text
+    except StudyError as error:
+        return str(error)
+
+
+def _plain(html: str) -> str:
+    return html.removeprefix("<div class='wb-sentence'>").removesuffix("</div>")
+
+
