@@ -36,6 +36,10 @@ ROWS = {
     "rtt_4k_ratio": Row("round trip of 4 KiB ÷ raw TCP", "≤ 2", "{:.2f}"),
     "rtt_4m_ratio": Row("round trip of 4 MiB ÷ raw TCP", "≤ 1.3", "{:.2f}"),
     "stage_memory_ratio": Row("memory of a stage process ÷ its own tensors", "≤ 1.1", "{:.3f}"),
+    "redraw_ms_median": Row("slider of a panel released → redrawn, median (ms)", "≤ 150"),
+    "redraw_ms_p95": Row("… 95th percentile (ms)", "≤ 400"),
+    "notebook_seconds_max": Row("slowest notebook, opened → all cells run (s)", "≤ 180"),
+    "notebook_mb_max": Row("largest executed notebook (MB)", "≤ 6", "{:.1f}"),
 }
 HOST = {"processor": "{}", "cpus": "{} processor threads", "gpu": "{}"}
 """What README says of the host, by key of a benchmark's ``host``."""

@@ -294,7 +294,10 @@ class Deployment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if isinstance(error, CancelledRunError):
+            self._kill()  # a process takes a second to end by itself; whoever cancels does not wait for that
+        else:
+            self.close()
 
     # ---- how it starts
 

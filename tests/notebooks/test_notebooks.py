@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import nbformat
@@ -15,6 +17,9 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TIMEOUT_S = 180
 LARGEST_EXECUTED_BYTES = 6_000_000
+SMALLEST_PICTURE_BYTES = 10_000  # of a figure with something in it
+PNG = b"\x89PNG\r\n\x1a\n"
+VIEW = "application/vnd.jupyter.widget-view+json"
 BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -53,13 +58,19 @@ def test_it_runs_and_stays_small(path: Path, tmp_path: Path, monkeypatch: pytest
     saved = tmp_path / path.name
     nbformat.write(notebook, saved)
     assert saved.stat().st_size < LARGEST_EXECUTED_BYTES
-    _shows_its_figures_without_a_kernel(notebook)
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    _shows_its_figures_without_a_kernel(notebook, page)
+    _shows_its_panels_without_widgets(notebook, page)
 
 
 def _executed(path: Path, folder: Path) -> NotebookNode:
     """Run a copy in an empty folder, so that what a notebook writes does not land in the repository."""
     client = NotebookClient(
-        _read(path), timeout=TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        _read(path),
+        timeout=TIMEOUT_S,
+        kernel_name="python3",
+        store_widget_state=False,  # as JupyterLab, which keeps none unless it is told to
+        resources={"metadata": {"path": str(folder)}},
     )
     return client.execute(env=dict(os.environ))
 
@@ -73,7 +84,7 @@ def _stderr(notebook: NotebookNode) -> str:
     )
 
 
-def _shows_its_figures_without_a_kernel(notebook: NotebookNode) -> None:
+def _shows_its_figures_without_a_kernel(notebook: NotebookNode, page: str) -> None:
     """A page made by nbconvert draws each figure that the notebook made."""
     figures = [
         output
@@ -81,5 +92,19 @@ def _shows_its_figures_without_a_kernel(notebook: NotebookNode) -> None:
         for output in cell.outputs
         if "application/vnd.plotly.v1+json" in output.get("data", {})
     ]
-    page, _ = HTMLExporter().from_notebook_node(notebook)
     assert page.count("Plotly.newPlot(") >= len(figures) > 0
+
+
+def _shows_its_panels_without_widgets(notebook: NotebookNode, page: str) -> None:
+    """A cell that shows widgets holds a picture and a table too, and a page made by nbconvert shows both."""
+    for cell in _code(notebook):
+        shown = [output.data for output in cell.outputs if VIEW in output.get("data", {})]
+        if shown:
+            pictures = [data["image/png"] for data in shown if "image/png" in data]
+            tables = [data["text/html"] for data in shown if "<table" in data.get("text/html", "")]
+            assert len(pictures) == len(tables) == 1
+            png = b64decode(pictures[0])
+            assert png.startswith(PNG)
+            assert len(png) > SMALLEST_PICTURE_BYTES
+            assert f"data:image/png;base64,{pictures[0].strip()}" in page
+            assert all(cell in page for cell in re.findall("<td>.*?</td>", tables[0]))

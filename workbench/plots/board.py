@@ -115,7 +115,7 @@ def _right_column(
 def _plans(records: Sequence[TrialRecord], goals: Sequence[Objective]) -> go.Parcoords:
     trace = parallel_trace(records, [goal.name for goal in goals])
     fonts = {name: {"size": 10} for name in ("labelfont", "tickfont", "rangefont")}
-    return trace.update(domain={"x": (0.03, 0.97), "y": _PLANS}, **fonts)
+    return trace.update(domain={"x": (0.03, 0.93), "y": _PLANS}, **fonts)
 
 
 def _layout() -> dict[str, Any]:

@@ -206,7 +206,7 @@ def per_split(
         unfit: split points whose plan does not fit a device's memory: drawn pale, with a cross.
     """
     labels = sorted({label_of(t) for t in traces.values()})
-    fig = figure("Time at every split point", "; ".join(labels), height=560)
+    fig = figure("Time at every split point", "; ".join(labels), height=480)
     fig.set_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
     for row, (phase, title) in enumerate(PHASES, start=1):
         waits = {name: wait_seconds(t, phase) for name, t in traces.items()}

@@ -76,7 +76,7 @@ TEMPLATE = go.layout.Template(
 
 def hatch(shape: str | list[str]) -> dict[str, object]:
     """White strokes over a bar's own colour, in one of plotly's pattern shapes; "" for none."""
-    return {"shape": shape, "fillmode": "overlay", "fgcolor": "#ffffff", "size": 6, "solidity": 0.25}
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": "#ffffff", "size": 9, "solidity": 0.25}
 
 
 @dataclass(frozen=True)

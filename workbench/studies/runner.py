@@ -80,6 +80,8 @@ class StudyRunner:
         self._wish: Literal["paused", "cancelled"] | None = None  # what a stop under way was asked for
         self._child: Child | None = None
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()  # no search runs
+        self._over.set()
         self._closed = False
         self._error: Exception | None = None
         self._target = store.read_target(self._kept)
@@ -154,12 +156,11 @@ class StudyRunner:
         self._ask("cancelled")
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until no search runs, for ``timeout_s`` at most; says whether that is so."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout_s)
-            return not thread.is_alive()
-        return True
+        """Wait until no search runs, for ``timeout_s`` at most; says whether that is so.
+
+        Not by the thread's ``join``: CPython 3.11 takes a thread for ended whose ``join`` Ctrl-C interrupts.
+        """
+        return threading.current_thread() is self._thread or self._over.wait(timeout_s)
 
     def close(self) -> None:
         """Pause, wait, and begin nothing more. May be called again."""
@@ -200,7 +201,14 @@ class StudyRunner:
                 self._run(lambda: self._conclude(None))
 
     def _run(self, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name="study-runner", daemon=True)
+        def until_over() -> None:
+            try:
+                work()
+            finally:
+                self._over.set()
+
+        self._over.clear()
+        self._thread = threading.Thread(target=until_over, name="study-runner", daemon=True)
         self._thread.start()
 
     # --- in the runner's thread --------------------------------------------------------------------------

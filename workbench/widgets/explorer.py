@@ -14,6 +14,7 @@ from workbench import deployment, plots, profiles
 from workbench.errors import CancelledRunError, InputError, WorkbenchError
 from workbench.exploration import Appraiser, Forecaster, Measurer, Outlook, Run, RunBook, Setting
 from workbench.plan import Plan
+from workbench.plots.explorer import explorer_parts
 from workbench.plots.live import LiveFigure
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import Accuracy
@@ -117,6 +118,7 @@ class Explorer:
         self._build(setting, profile)
         self._show()
         self._ask_for_accuracy(self._outlook)
+        self._worker.post("rest", lambda: self._complete(setting))
 
     def _equip(self, model: Model) -> None:
         """What only a model with weights allows: accuracies and runs."""
@@ -348,7 +350,7 @@ class Explorer:
         if compared := self.runs_panel.compared:
             return plots.runs({run.name: (run.predicted, run.measured) for run in compared})
         s = outlook.setting
-        return plots.explorer(
+        return explorer_parts(
             outlook.traces,
             s.position,
             s.devices,
@@ -376,7 +378,7 @@ class Explorer:
 
     def _measure_host(self) -> None:
         try:
-            self.controls.know(deployment.device(deployment.HOST))
+            self.controls.know_host(deployment.device(deployment.HOST))
         except WorkbenchError as error:
             self._post_error(error)
             return

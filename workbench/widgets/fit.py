@@ -9,12 +9,18 @@ __all__ = ["Fit"]
 _ESM = """
 function render({ el }) {
   // A figure widget looks at its width when it is made, before it has a place, and when the window changes.
+  // A change of its height nails its width too, to what that is then.
   let width = 0, pending = 0;
+  const refit = () => {
+    const figure = el.closest(".widget-vbox")?.querySelector(".js-plotly-plot");
+    if (figure?.layout) delete figure.layout.width;
+    window.dispatchEvent(new Event("resize"));
+  };
   const observer = new ResizeObserver(([entry]) => {
     if (Math.abs(entry.contentRect.width - width) < 1) return;
     width = entry.contentRect.width;
     clearTimeout(pending);
-    pending = setTimeout(() => window.dispatchEvent(new Event("resize")), 60);
+    pending = setTimeout(refit, 60);
   });
   observer.observe(el);
   return () => { clearTimeout(pending); observer.disconnect(); };

@@ -56,6 +56,9 @@ function nameAll(panel) {
     const boxed = label.parentElement.classList.contains("wb-unit");
     control?.setAttribute("aria-label", boxed ? hint : [label.textContent, hint].filter(Boolean).join(". "));
   }
+  // Notebook 7 takes arrows for itself, and both take letters that choose from a list: X would cut the cell.
+  const own = panel.querySelectorAll(".noUi-handle, select");
+  for (const control of own) control.dataset.lmSuppressShortcuts = "true";
 }
 function render({ el }) {
   // Controls come one after the other: name what is there, several times, and what the user comes to.

@@ -33,8 +33,18 @@ _SAMPLER_TITLES = {
 class SearchControls:
     """What a new study would ask, and which study of the file is looked at."""
 
-    def __init__(self, question: Question, choose_study: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        question: Question,
+        storage: str,
+        choose_study: Callable[[str], None],
+        take_file: Callable[[str], None],
+    ) -> None:
         self._model = question.model
+        self._file = ipywidgets.Text(
+            storage, description="File", continuous_update=False, **_wide("SQLite, made if missing")
+        )
+        self._file.observe(lambda change: take_file(change["new"]), "value")
         self.study = Choice("Study", [NEW], NEW, hint="Begin a new one, or look at one of the file")
         self.study.on_change(lambda change: choose_study(change["new"]))
         self._name = ipywidgets.Text(
@@ -56,7 +66,7 @@ class SearchControls:
         )
         search = [self.sampler, self.trials]
         self.widget = ipywidgets.VBox(
-            [group("Study", [self.study, self._name]), self._asked, group("Search", search)]
+            [group("Study", [self._file, self.study, self._name]), self._asked, group("Search", search)]
         )
 
     def _make_path(self, q: Question) -> None:

@@ -18,7 +18,15 @@ from workbench.exploration import Setting
 from workbench.plots.live import LiveFigure
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import OBJECTIVES, TrialRecord
-from workbench.studies import Question, Space, Study, StudyRunner, delete_study, study_names
+from workbench.studies import (
+    Question,
+    Space,
+    Study,
+    StudyRunner,
+    check_usable,
+    delete_study,
+    study_names,
+)
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import LABEL_WIDTH, Choice, group
 from workbench.widgets.fit import Fit
@@ -71,11 +79,12 @@ def search(
         prompt_tokens, new_tokens, batch: the request whose cost is predicted.
         explorer: a panel of ``wb.explore`` that a chosen plan is shown in, and run.
 
+    A file that cannot be used, because another process holds it or another version wrote it, is said in the
+    panel, where another one can be given.
+
     Raises:
         UnknownNameError: no model, device, link or objective is called so.
         InputError: a request or space that cannot be.
-        StudyError: the file is held by another process, or is no study file.
-        StudyVersionError: another version wrote the file.
     """
     if isinstance(model, str):
         from workbench.models import load_model  # brings torch
@@ -123,18 +132,24 @@ class SearchPanel:
         self._calibration: threading.Thread | None = None
         self._worker = Worker("search", self._fail)
         self._question = question
+        self._trouble: StudyError | None = None  # with the file
         self._build(question)
-        if (known := self._known_study(question, name)) is not None:
-            self._open(known)
+        self._open_known()
         self._draw()
 
-    def _known_study(self, question: Question, name: str | None) -> str | None:
-        """The study of the file that this panel is about, where it is there already."""
-        wanted = name or _usual_name(question)
-        return wanted if wanted in self.studies else None
+    def _open_known(self) -> None:
+        """Look at the study of the file that this panel is about, where it is there already."""
+        wanted = self._asked_name or _usual_name(self._question)
+        self._trouble = None
+        try:
+            check_usable(self._path)
+            if wanted in self.studies:
+                self._open(wanted)
+        except StudyError as error:
+            self._trouble = error
 
     def _build(self, question: Question) -> None:
-        self.controls = SearchControls(question, self._look_at_soon)
+        self.controls = SearchControls(question, str(self._path), self._look_at_soon, self._take_soon)
         self.messages = MessageBox()
         self.buttons = SearchButtons(self._worker, self)
         self._axes = _axes_controls()
@@ -173,7 +188,11 @@ class SearchPanel:
 
     @property
     def studies(self) -> list[str]:
-        """The names of the file's studies."""
+        """The names of the file's studies.
+
+        Raises:
+            StudyError: the file cannot be used.
+        """
         return study_names(self._path) if self._path.exists() else []
 
     @property
@@ -238,7 +257,7 @@ class SearchPanel:
         with self._lock:
             if self._study is None:
                 self._begin()
-            missing = n_trials - sum(r.state in ("complete", "infeasible") for r in self.study.records())
+            missing = n_trials - self._n_tried
             if missing > 0:
                 self._running.start(missing)
         self._draw_soon()
@@ -312,6 +331,20 @@ class SearchPanel:
                 self._open(name)
         self._draw_soon()
 
+    def take(self, storage: str | os.PathLike[str]) -> None:
+        """Go over to another file; what makes it unusable is said in the panel.
+
+        Raises:
+            StudyError: a search goes on.
+        """
+        with self._lock:
+            if self.state in ("starting", "running"):
+                raise StudyError(f"study {self.study.name!r} is being searched: pause or cancel that first")
+            self._leave()
+            self._path = Path(storage)
+            self._open_known()
+        self._draw_soon()
+
     def choose(self, number: int) -> None:
         """Choose a plan by its trial: it is ringed, written out and shown in the explorer.
 
@@ -370,6 +403,7 @@ class SearchPanel:
 
     def _begin(self) -> None:
         """A new study that asks what the controls say."""
+        check_usable(self._path)
         question = self.controls.question
         study = Study(
             self._model,
@@ -432,6 +466,10 @@ class SearchPanel:
         if name != shown:
             self._worker.post("look", lambda: self._look_or_stay(name))
 
+    def _take_soon(self, storage: str) -> None:
+        if Path(storage) != self._path:
+            self._worker.post("take", lambda: self.take(storage))
+
     def _look_or_stay(self, name: str) -> None:
         try:
             self.look_at(None if name == NEW else name)
@@ -469,14 +507,15 @@ class SearchPanel:
     def _draw(self) -> None:
         with self._lock:
             study, state = self._study, self.state
-            self.controls.list_studies(self.studies, study.name if study is not None else NEW)
+            names = self.studies if self._trouble is None else []
+            self.controls.list_studies(names, study.name if study is not None else NEW)
             if study is not None:
                 self.controls.show(study.question)
-            self._list_others(study)
+            self._list_others([name for name in names if study is None or name != study.name])
             self.live.show(self._figure())
             self._show_words(study)
             self._show_table(study, at_rest=state not in ("starting", "running"))
-            self.buttons.show(state, self.remaining, len(self._records), self._path, self._others_at_work())
+            self.buttons.show(state, self.remaining, self._n_tried, self._path, self._others_at_work())
             self._show_error()
         self.live.settle()
 
@@ -484,11 +523,15 @@ class SearchPanel:
     def _records(self) -> list[TrialRecord]:
         return self._study.records() if self._study is not None else []
 
+    @property
+    def _n_tried(self) -> int:
+        """Plans with an outcome: not those that a pause or an error cut short."""
+        return sum(record.state in ("complete", "infeasible") for record in self._records)
+
     def _others_at_work(self) -> tuple[int, ...]:
         return self._runner.other_workers() if self._runner is not None else ()
 
-    def _list_others(self, study: Study | None) -> None:
-        names = [name for name in self.studies if study is None or name != study.name]
+    def _list_others(self, names: list[str]) -> None:
         if list(self._beside.options) != names:
             kept = [name for name in self._beside.value if name in names]
             self._beside.options = names
@@ -542,7 +585,7 @@ class SearchPanel:
             self._table_drawn_s = time.monotonic()
 
     def _show_error(self) -> None:
-        error = self._runner.error if self._runner is not None else None
+        error = self._trouble or (self._runner.error if self._runner is not None else None)
         if error is not None:
             self.messages.show(error)
         else:

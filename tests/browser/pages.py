@@ -1,0 +1,83 @@
+"""What a person does with a notebook in the browser, and what a watcher sees meanwhile."""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.lab import Lab
+
+__all__ = ["ERROR", "EXECUTED", "Watch", "complaints", "menu", "opened", "prompts", "run_all"]
+
+EXECUTED = re.compile(r"\[\d+\]:")
+# JupyterLab shows a traceback as it shows what was written to stderr: neither should be there.
+ERROR = "[data-mime-type='application/vnd.jupyter.stderr'], [data-mime-type='application/vnd.jupyter.error']"
+RUN_TIMEOUT_S = 600
+_READY_MS = 90_000
+_IDLE = {  # what shows that the kernel is ready: before that, Run asks which kernel to use
+    "lab": "#jp-main-statusbar :text('| Idle')",
+    "notebook": ".jp-KernelName:has-text('Python 3')",
+}
+_CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
+
+
+class Watch:
+    """What went wrong on a page, and whether it asked anybody but this machine."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        page.on("console", lambda message: self._console(message.type, message.text))
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("request", lambda request: self._request(request.url))
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.errors.append(text)
+
+    def _request(self, url: str) -> None:
+        if urlsplit(url).hostname not in ("127.0.0.1", None):
+            self.strangers.append(url)
+
+
+def opened(page: Page, lab: Lab, notebook: str) -> Locator:
+    """The code cells of a notebook, given by its path, once its kernel is ready."""
+    page.goto(lab.url(notebook))
+    expect(page.locator(_IDLE[lab.app]).first).to_be_visible(timeout=_READY_MS)
+    return page.locator(_CELLS)
+
+
+def run_all(page: Page, cells: Locator, timeout_s: float = RUN_TIMEOUT_S) -> None:
+    """Run, Run All Cells; back when the last cell is through. An error in a cell is raised at once."""
+    menu(page, "Run", "Run All Cells")
+    last = cells.last.locator(".jp-InputPrompt")
+    error = page.locator(ERROR).first
+    deadline = time.monotonic() + timeout_s
+    while not EXECUTED.fullmatch((last.text_content() or "").strip()):  # also where it is out of view
+        assert not error.count(), error.text_content()
+        assert time.monotonic() < deadline, f"not through after {timeout_s} s: {prompts(cells)}"
+        page.wait_for_timeout(250)
+    assert all(map(EXECUTED.fullmatch, prompts(cells)))
+
+
+def menu(page: Page, name: str, *items: str) -> None:
+    """Go through a menu of the menu bar: over submenus to an item."""
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    for item in items:
+        label = page.locator(f".lm-Menu-itemLabel:text-is('{item}')").last
+        label.hover()
+    label.click()
+
+
+def prompts(cells: Locator) -> list[str]:
+    """What stands left of each cell: ``[3]:`` once it has run."""
+    return [text.strip() for text in cells.locator(".jp-InputPrompt").all_text_contents()]
+
+
+def complaints(page: Page) -> list[str]:
+    """What the page tells of errors: in cells, in pop-ups, in dialogs."""
+    said = page.locator(ERROR).all_text_contents()
+    return said + page.locator(".jp-toast-message, .jp-Dialog").all_inner_texts()
