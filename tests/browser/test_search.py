@@ -136,13 +136,18 @@ def test_a_click_on_a_row_chooses_its_plan_for_the_explorer(panel: Panel, lab: L
 
 
 def test_a_click_on_a_point_chooses_its_plan(panel: Panel, lab: Lab) -> None:
-    """On the star of cloud-only or the like: a marker of the front that nothing covers."""
-    layer = panel.figure.locator(".scatterlayer .trace .points path.point")
+    """Where plotly knows that the mouse is: it has to come to rest on the point first."""
+    layer, mouse = panel.figure.locator(".scatterlayer .trace .points path.point"), panel.page.mouse
     numbers = {r.number for r in kept(lab)}
     chosen = panel.root.get_by_text(re.compile(r"^trial \d+: "))
     before = chosen.inner_text()
     for i in range(layer.count()):
-        layer.nth(i).click(force=True, timeout=5000)
+        box = layer.nth(i).bounding_box()
+        assert box is not None
+        at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        mouse.move(*at, steps=4)
+        panel.page.wait_for_timeout(200)
+        mouse.click(*at)
         panel.page.wait_for_timeout(700)
         if chosen.inner_text() != before:
             break

@@ -64,10 +64,10 @@ def test_an_accuracy_comes_with_its_interval(outlook: Outlook) -> None:
 def test_a_run_adds_what_it_gave_and_the_error_of_the_prediction(outlook: Outlook) -> None:
     run = slower(make_run(outlook.setting, outlook.trace), 2)
     head, *rows = cells(numbers_table(replace(outlook, run=run)))
-    assert head[1:4] == ["this plan", "run", "error"]
+    assert head[1:4] == ["this plan", "run (measured)", "error"]
     by_name = {row[0]: row for row in rows}
     assert by_name["TTFT"][2:4] == [Scale.seconds(run.measured.ttft_s).text(run.measured.ttft_s), "-50.0%"]
-    assert by_name["TTFT"][-1] == "modelled / measured"
+    assert by_name["TTFT"][-1] == "modelled"
 
 
 def test_runs_stand_side_by_side(outlook: Outlook) -> None:

@@ -29,6 +29,7 @@ __all__ = ["measure", "prompt_of", "turn"]
 _POLL_S = 0.05
 _BUSY_SHARE = 0.3  # of all processors, taken by others: from here on times are likely to suffer
 _LISTEN_S = 0.3
+_WARM_UP = 2  # tokens: the first prefill of a length takes half as long again as the next ones
 
 
 def measure(
@@ -40,7 +41,7 @@ def measure(
     on_stage: Callable[[str], None] = lambda _: None,
     on_token: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Run a setting's request in two processes over its link.
+    """Run a setting's request in two processes over its link, after a warm-up with the same prompt.
 
     One at a time on this machine: others wait for their turn, so that they do not slow each other.
 
@@ -63,6 +64,8 @@ def measure(
         with deploy(
             setting.plan, setting.edge, setting.cloud, setting.link, model=model, stop=stop
         ) as deployment:
+            on_stage("warming up")
+            _generate(deployment, replace(setting, new_tokens=min(_WARM_UP, setting.new_tokens)), text, stop)
             on_stage(f"running on the {deployment.clock} clock")
             measured = _generate(deployment, setting, text, stop, on_token)
             predicted = deployment.predict_same(measured)
@@ -70,7 +73,11 @@ def measure(
 
 
 def _generate(
-    deployment: Deployment, setting: Setting, text: str, stop: Event, on_token: Callable[[str], None]
+    deployment: Deployment,
+    setting: Setting,
+    text: str,
+    stop: Event,
+    on_token: Callable[[str], None] | None = None,
 ) -> RequestTrace:
     from workbench.runtime import Sampling  # brings torch
 

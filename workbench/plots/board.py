@@ -124,7 +124,15 @@ def _layout() -> dict[str, Any]:
         "barmode": "group",
         "margin": {"l": 58, "r": 16, "t": 108, "b": 16},
         "title": {"y": 0.985, "yref": "container", "font": {"size": 12}},
-        "legend": {"orientation": "h", "x": 0, "y": 0.36, "yanchor": "top", "tracegroupgap": 0},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 0.365,
+            "yanchor": "top",
+            "tracegroupgap": 0,
+            "font": {"size": 11},
+            "itemwidth": 30,
+        },
     }
 
 

@@ -155,7 +155,7 @@ def _frame_layout(title: str) -> dict[str, Any]:
     return {
         "template": TEMPLATE,
         "height": 660,
-        "title": {"text": title, "y": 0.97, "yref": "container"},
+        "title": {"text": title, "y": 0.97, "yref": "container", "font": {"size": 14}},
         "barmode": "overlay",
         "annotations": [],
         "shapes": [],

@@ -23,6 +23,8 @@ th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px so
 .wide td, .wide th { white-space: nowrap; } td.number, th.number { text-align: right; }
 tr.baseline td { font-weight: 600; }
 pre { overflow-x: auto; }
+/* or parallel coordinates keep the mouse from what is beside them */
+.gl-canvas-pick { pointer-events: none !important; }
 """
 
 

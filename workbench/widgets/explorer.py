@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Explorer", "explore"]
 
 _SMALL_PARAMS = 200_000_000  # up to here an accuracy takes seconds and is measured without being asked for
+_STREAM_EVERY_S = 0.2  # text of a run is shown no more often: showing it takes processor time from the run
 _PATIENCE_S = 0.05  # for every split point to be predicted before what is known is drawn
 
 
@@ -113,6 +114,7 @@ class Explorer:
             self._equip(model)
         self._accuracy_errors: dict[str, str] = {}
         self._calibration: threading.Thread | None = None
+        self._streamed_s = 0.0
         self._outlook = self._look(setting)
         self._worker = Worker("explorer", self._fail)
         self._build(setting, profile)
@@ -423,7 +425,9 @@ class Explorer:
 
     def _token(self, piece: str) -> None:
         self.run_controls.add_text(piece)
-        self._worker.post("stream", self.run_controls.show_text)
+        if time.monotonic() - self._streamed_s > _STREAM_EVERY_S:
+            self._streamed_s = time.monotonic()
+            self._worker.post("stream", self.run_controls.show_text)
 
     def _ended(self, outcome: Run | Exception) -> None:
         self._worker.post("run ends", lambda: self._show_end(outcome))

@@ -18,22 +18,27 @@ _NONE = "–"
 def numbers_table(outlook: Outlook) -> str:
     """The plan's numbers beside those of both baselines and, where there is one, of the run."""
     rows = outlook.rows()
-    ran = outlook.run is not None
-    head = ["", "this plan", *(["run", "error"] if ran else []), "edge-only", "cloud-only", "label"]
+    ran = outlook.run.measured.label if outlook.run is not None else ""
+    run = f"run ({ran})"
+    head = ["", "this plan", *([run, "error"] if ran else []), "edge-only", "cloud-only", "label"]
     body = [_cells(row, ran) for row in rows]
     note = "" if outlook.accuracy is not None else f"accuracy: {outlook.accuracy_note}"
     return table(head, body, note=note)
 
 
-def _cells(row: Row, ran: bool) -> list[str]:
+def _cells(row: Row, ran: str) -> list[str]:
     plan = _text(row, row.plan)
     if row.interval is not None:
         plan += f" [{row.interval[0]:.1f}, {row.interval[1]:.1f}]"
-    run = [_text(row, row.run), _NONE if row.error is None else f"{row.error:+.1%}"] if ran else []
-    labels = {row.label, row.run_label} - {""}
-    said = row.label if len(labels) == 1 else f"{row.label} / {row.run_label}"
+    run = [_run_text(row, ran), _NONE if row.error is None else f"{row.error:+.1%}"] if ran else []
     baselines = [_text(row, row.edge_only), _text(row, row.cloud_only)]
-    return [_NAMES.get(row.name, row.name), plan, *run, *baselines, said]
+    return [_NAMES.get(row.name, row.name), plan, *run, *baselines, row.label]
+
+
+def _run_text(row: Row, ran: str) -> str:
+    """A run's number; its label too where that is not the column's."""
+    text = _text(row, row.run)
+    return text if row.run is None or row.run_label == ran else f"{text} ({row.run_label})"
 
 
 def _text(row: Row, value: float | None) -> str:
@@ -41,7 +46,8 @@ def _text(row: Row, value: float | None) -> str:
         return _NONE
     if row.unit == "%":
         return f"{value:.1f} %"
-    return Scale.of(row.unit, abs(value)).text(value)
+    unit = row.unit.replace("tokens", "tok")
+    return Scale.of(unit, abs(value)).text(value)
 
 
 def runs_table(runs: Sequence[Run]) -> str:

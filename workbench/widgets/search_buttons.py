@@ -96,7 +96,7 @@ class SearchButtons:
         beside = f"; process {', '.join(map(str, others))} searches this study too" if others else ""
         self.say(f"{_STATES[state]}: {n_tried} plans tried{left}{beside}")
         if n_tried:
-            where = f"sqlite:///{path.absolute()}"
+            where = f"sqlite:///{path}"
             self._said.value = self._said.value or (
                 f"<div class='wb-note'>Optuna's own dashboard opens the same file:<br>"
                 f"<code>optuna-dashboard {escape(where)}</code></div>"
