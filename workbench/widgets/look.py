@@ -22,7 +22,7 @@ _CSS = """
 .wb-figure .wb-plot { width: 100%; }
 /* Parallel coordinates spread a canvas over the whole figure, which would keep the mouse from all else. */
 .wb-figure .gl-canvas-pick { pointer-events: none !important; }
-.wb-numbers { flex: 1 1 560px; min-width: 320px; max-width: 100%; }
+.wb-numbers { flex: 1 1 585px; min-width: 320px; max-width: 100%; }
 .wb-axes { flex-wrap: wrap; }
 .wb-axes > * { flex: 1 1 125px; min-width: 0; }
 .wb-axes > * > label { width: auto !important; padding-right: 6px; }
@@ -37,7 +37,7 @@ _CSS = """
 .wb-panel .wb-note { color: var(--wb-soft); font-size: 12px; line-height: 1.4; }
 .wb-panel table.wb-table { border-collapse: collapse; font-size: 11.5px; line-height: 1.4;
   font-variant-numeric: tabular-nums; margin: 2px 0; background: none; }
-.wb-panel table.wb-table td, .wb-panel table.wb-table th { padding: 2px 7px 2px 0; text-align: right;
+.wb-panel table.wb-table td, .wb-panel table.wb-table th { padding: 2px 6px 2px 0; text-align: right;
   border-bottom: 1px solid var(--wb-line); background: none; color: inherit; white-space: nowrap; }
 .wb-panel table.wb-table td:first-child, .wb-panel table.wb-table th:first-child { text-align: left; }
 .wb-panel .wb-scroll { overflow-x: auto; max-width: 100%; }
