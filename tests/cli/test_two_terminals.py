@@ -61,7 +61,7 @@ def server() -> Iterator[dict[str, str]]:
 
 
 def _at(ready: dict[str, str]) -> tuple[str, ...]:
-    return "--cloud", ready["address"], "--server-key", ready["server_key"]
+    return "--cloud", ready["address"], f"--server-key={ready['server_key']}"  # one may begin with a minus
 
 
 @pytest.mark.parametrize("where", [("--split", "3"), ("--split", "2,5"), ("--cloud-only",)])
@@ -89,7 +89,7 @@ def test_tokens_come_as_text_and_then_the_trace(server: dict[str, str]) -> None:
 
 def test_a_wrong_key_is_refused(server: dict[str, str]) -> None:
     with _serving() as (_, other):
-        wrong = _generate("--split", "3", "--cloud", server["address"], "--server-key", other["server_key"])
+        wrong = _generate("--split", "3", *_at({**other, "address": server["address"]}))
     assert wrong.returncode == 4
     assert wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr

@@ -131,7 +131,7 @@ def _generate(commands: Any) -> None:
         "Run a plan for real: two processes, a shaped link, tokens as they come.",
         'generate --split 3 --prompt "def read("',
         'generate --split 3 --prompt "def read(" --edge raspberry-pi-5 --cloud h100-sxm --link lte',
-        'generate --split 3 --prompt "def read(" --cloud 192.0.2.7:5555 --server-key KEY',
+        'generate --split 3 --prompt "def read(" --cloud 192.0.2.7:5555 --server-key=KEY',
     )
     parser.add_argument("--prompt", required=True, help="the text to go on from; - reads standard input")
     parser.add_argument("--max-new-tokens", type=_positive, default=32, metavar="N", help="default 32")

@@ -47,7 +47,7 @@ def _announce(ready: dict[str, str], *, as_json: bool) -> None:
         return
     print(f"ready: {ready['model']} at {ready['address']}, key {ready['server_key']}")
     print("on the edge:")
-    print(f"  workbench generate --cloud {ready['address']} --server-key '{ready['server_key']}' …")
+    print(f"  workbench generate --cloud {ready['address']} --server-key='{ready['server_key']}' …")
     print("Ctrl-C ends it", flush=True)
 
 

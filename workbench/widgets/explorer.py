@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from workbench.plots.explorer import explorer_parts
 from workbench.plots.live import LiveFigure
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import Accuracy
+from workbench.widgets.calibration import Calibration
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import heading
 from workbench.widgets.fit import Fit
@@ -34,59 +34,11 @@ if TYPE_CHECKING:
 
     from workbench.models import Model
 
-__all__ = ["Explorer", "explore"]
+__all__ = ["Explorer"]
 
 _SMALL_PARAMS = 200_000_000  # up to here an accuracy takes seconds and is measured without being asked for
 _STREAM_EVERY_S = 0.2  # text of a run is shown no more often: showing it takes processor time from the run
 _PATIENCE_S = 0.05  # for every split point to be predicted before what is known is drawn
-
-
-def explore(
-    model: Model | ModelProfile | str = "tiny",
-    *,
-    edge: DeviceProfile | str = "raspberry-pi-5",
-    cloud: DeviceProfile | str = "h100-sxm",
-    link: LinkProfile | str = "lte",
-    plan: Plan | None = None,
-    prompt_tokens: int = 64,
-    new_tokens: int = 32,
-    batch: int = 1,
-    runs: str | os.PathLike[str] | None = None,
-    accuracy: bool | None = None,
-) -> Explorer:
-    """Sliders and a live picture of what cutting a model does. Put it last in a cell, or ``display`` it.
-
-    Args:
-        model: a model of ``load_model``, its name, or a profile alone, which can be predicted but not run.
-        edge, cloud: device profiles or their names; ``"host"`` is this machine.
-        link: a link profile or its name.
-        plan: to begin with; None cuts in the middle.
-        prompt_tokens, new_tokens, batch: the request to begin with.
-        runs: a JSON file that keeps the runs; None keeps them in memory.
-        accuracy: whether to measure each plan's accuracy; None does for models up to 200 million parameters.
-
-    Raises:
-        UnknownNameError: no model, device or link is called so.
-        InputError: a request, plan or file of runs that cannot be.
-    """
-    if isinstance(model, str):
-        from workbench.models import load_model  # brings torch
-
-        model = load_model(model)
-    profile = model if isinstance(model, ModelProfile) else model.profile
-    setting = Setting(
-        model=profile.name,
-        n_blocks=profile.n_blocks,
-        edge=deployment.device(edge) if isinstance(edge, str) else edge,
-        cloud=deployment.device(cloud) if isinstance(cloud, str) else cloud,
-        link=profiles.link(link) if isinstance(link, str) else link,
-        split=profile.n_blocks // 2,
-        back=profile.n_blocks,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        batch=batch,
-    )
-    return Explorer(model, setting if plan is None else setting.with_plan(plan), runs=runs, accuracy=accuracy)
 
 
 class Explorer:
@@ -113,7 +65,7 @@ class Explorer:
         if not isinstance(model, ModelProfile):
             self._equip(model)
         self._accuracy_errors: dict[str, str] = {}
-        self._calibration: threading.Thread | None = None
+        self._calibration = Calibration(self._know_host, self._post_error)
         self._streamed_s = 0.0
         self._outlook = self._look(setting)
         self._worker = Worker("explorer", self._fail)
@@ -302,7 +254,8 @@ class Explorer:
     def _draw(self) -> None:
         self.controls.follow()
         if self.controls.unknown_host:
-            self._calibrate()
+            self.run_controls.say("measuring this machine, which takes some seconds …")
+            self._calibration.begin()
             return
         setting = self.controls.setting
         self._outlook = self._look(setting)
@@ -371,19 +324,8 @@ class Explorer:
 
     # ---- this machine as a device
 
-    def _calibrate(self) -> None:
-        """Measure this machine in a thread of its own, once; then draw."""
-        if self._calibration is None or not self._calibration.is_alive():
-            self.run_controls.say("measuring this machine, which takes some seconds …")
-            self._calibration = threading.Thread(target=self._measure_host, name="calibration", daemon=True)
-            self._calibration.start()
-
-    def _measure_host(self) -> None:
-        try:
-            self.controls.know_host(deployment.device(deployment.HOST))
-        except WorkbenchError as error:
-            self._post_error(error)
-            return
+    def _know_host(self, profile: DeviceProfile) -> None:
+        self.controls.know_host(profile)
         self._stage("")
         self._changed()
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import deployment, plots, profiles
+from workbench import plots
 from workbench.errors import CancelledRunError, StudyError, WorkbenchError
 from workbench.exploration import Setting
 from workbench.plots.live import LiveFigure
-from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
+from workbench.profiles import DeviceProfile, ModelProfile
 from workbench.records import OBJECTIVES, TrialRecord
 from workbench.studies import (
     Question,
-    Space,
     Study,
     StudyRunner,
     check_usable,
     delete_study,
     study_names,
 )
+from workbench.widgets.calibration import Calibration
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import LABEL_WIDTH, Choice, group
 from workbench.widgets.fit import Fit
@@ -42,67 +42,10 @@ if TYPE_CHECKING:
     from workbench.models import Model
     from workbench.widgets.explorer import Explorer
 
-__all__ = ["SearchPanel", "search"]
+__all__ = ["SearchPanel"]
 
 _TABLE_EVERY_S = 2.0  # while a search runs: a table that is drawn anew loses the reader's place
 _FEW = 10  # plans more, after which importance is worth computing again
-
-
-def search(
-    model: Model | ModelProfile | str = "tiny",
-    *,
-    edge: DeviceProfile | str = "raspberry-pi-5",
-    cloud: DeviceProfile | str = "h100-sxm",
-    link: LinkProfile | str = "lte",
-    objectives: Sequence[str] = ("latency", "accuracy"),
-    space: Space | None = None,
-    limits: Mapping[str, float] | None = None,
-    storage: str | os.PathLike[str] = "studies.db",
-    name: str | None = None,
-    prompt_tokens: int = 64,
-    new_tokens: int = 32,
-    batch: int = 1,
-    explorer: Explorer | None = None,
-) -> SearchPanel:
-    """A panel that searches plans and shows what is found while it is found. Put it last in a cell.
-
-    Where the file has the study already, the panel shows it, and a search that was interrupted can go on.
-
-    Args:
-        model: a model of ``load_model``, its name, or a profile alone, which knows no accuracy.
-        edge, cloud, link: profiles or their names; ``"host"`` is this machine.
-        objectives: names from `records.OBJECTIVES`.
-        space: what may be chosen; every split point by default.
-        limits: by objective, what a plan may have at most, or for what is to be large at least.
-        storage: the SQLite file of the studies, made when the first one begins.
-        name: of the study; None is named by what it asks.
-        prompt_tokens, new_tokens, batch: the request whose cost is predicted.
-        explorer: a panel of ``wb.explore`` that a chosen plan is shown in, and run.
-
-    A file that cannot be used, because another process holds it or another version wrote it, is said in the
-    panel, where another one can be given.
-
-    Raises:
-        UnknownNameError: no model, device, link or objective is called so.
-        InputError: a request or space that cannot be.
-    """
-    if isinstance(model, str):
-        from workbench.models import load_model  # brings torch
-
-        model = load_model(model)
-    question = Question(
-        model=model if isinstance(model, ModelProfile) else model.profile,
-        edge=deployment.device(edge) if isinstance(edge, str) else edge,
-        cloud=deployment.device(cloud) if isinstance(cloud, str) else cloud,
-        link=profiles.link(link) if isinstance(link, str) else link,
-        objectives=tuple(objectives),
-        space=space or Space(),
-        limits=dict(limits or {}),
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        batch=batch,
-    )
-    return SearchPanel(model, question, storage, name=name, explorer=explorer)
 
 
 class SearchPanel:
@@ -129,7 +72,7 @@ class SearchPanel:
         self._chosen: int | None = None
         self._importance: tuple[int, dict[str, dict[str, float]]] = (0, {})
         self._table_drawn_s = 0.0
-        self._calibration: threading.Thread | None = None
+        self._calibration = Calibration(self._know_host, self._miss_host)
         self._worker = Worker("search", self._fail)
         self._question = question
         self._trouble: StudyError | None = None  # with the file
@@ -480,24 +423,17 @@ class SearchPanel:
     def press_start(self) -> None:
         """The Start button, in the worker's thread: measures this machine first where it has to."""
         if self._study is None and self.controls.unknown_host:
-            self._calibrate()
+            self.buttons.say("measuring this machine, which takes some seconds …")
+            self._calibration.begin()
             return
         self.start(self.controls.trials.value)
 
-    def _calibrate(self) -> None:
-        if self._calibration is None or not self._calibration.is_alive():
-            self.buttons.say("measuring this machine, which takes some seconds …")
-            self._calibration = threading.Thread(target=self._measure_host, name="calibration", daemon=True)
-            self._calibration.start()
-
-    def _measure_host(self) -> None:
-        try:
-            self.controls.know_host(deployment.device(deployment.HOST))
-        except WorkbenchError as found:
-            error = found
-            self._worker.post("error", lambda: self._fail(error))
-            return
+    def _know_host(self, profile: DeviceProfile) -> None:
+        self.controls.know_host(profile)
         self._worker.post("start", self.press_start)
+
+    def _miss_host(self, error: WorkbenchError) -> None:
+        self._worker.post("error", lambda: self._fail(error))
 
     def _fail(self, error: Exception) -> None:
         self.messages.show(error)
