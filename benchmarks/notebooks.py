@@ -73,6 +73,7 @@ def main() -> None:
         print(f"{name:22} {value:8.1f}   target at most {TARGETS[name]:g}")
     if arguments.json:
         cases.append({"what": "redraw after a key on the slider", "ms": redraws})
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(_record(figures, cases), indent=1), encoding="utf-8")
 
 
