@@ -43,11 +43,6 @@ class Forecaster:
         for position in setting.positions:
             yield position, self._trace(setting, position, conditions)
 
-    def knows_all(self, setting: Setting) -> bool:
-        """Whether ``rest`` has nothing to compute."""
-        conditions = _conditions(setting)
-        return all((setting.plan_at(p).key, conditions) in self._known for p in setting.positions)
-
     def unfit(self, setting: Setting, traces: Mapping[str, RequestTrace]) -> frozenset[str]:
         """The positions whose plan some device cannot hold."""
         return frozenset(position for position, t in traces.items() if _exceeds(setting, t))

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from workbench import deployment, profiles
 from workbench.exploration import Setting
 from workbench.plan import Plan
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.studies import Question, Space
 from workbench.widgets.explorer import Explorer
+from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.search_panel import SearchPanel
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def explore(
     setting = Setting(
         model=profile.name,
         n_blocks=profile.n_blocks,
-        edge=_device(edge),
-        cloud=_device(cloud),
-        link=_link(link),
+        edge=device_of(edge),
+        cloud=device_of(cloud),
+        link=link_of(link),
         split=profile.n_blocks // 2,
         back=profile.n_blocks,
         prompt_tokens=prompt_tokens,
@@ -106,9 +106,9 @@ def search(
     model = _model(model)
     question = Question(
         model=model if isinstance(model, ModelProfile) else model.profile,
-        edge=_device(edge),
-        cloud=_device(cloud),
-        link=_link(link),
+        edge=device_of(edge),
+        cloud=device_of(cloud),
+        link=link_of(link),
         objectives=tuple(objectives),
         space=space or Space(),
         limits=dict(limits or {}),
@@ -125,11 +125,3 @@ def _model(model: Model | ModelProfile | str) -> Model | ModelProfile:
     from workbench.models import load_model  # brings torch
 
     return load_model(model)
-
-
-def _device(device: DeviceProfile | str) -> DeviceProfile:
-    return deployment.device(device) if isinstance(device, str) else device
-
-
-def _link(link: LinkProfile | str) -> LinkProfile:
-    return profiles.link(link) if isinstance(link, str) else link

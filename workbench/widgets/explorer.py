@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from workbench import deployment, plots, profiles
+from workbench import plots
 from workbench.errors import CancelledRunError, InputError, WorkbenchError
 from workbench.exploration import Appraiser, Forecaster, Measurer, Outlook, Run, RunBook, Setting
 from workbench.plan import Plan
@@ -23,6 +23,7 @@ from workbench.widgets.controls import heading
 from workbench.widgets.fit import Fit
 from workbench.widgets.look import MessageBox, style_sheet
 from workbench.widgets.numbers import numbers_table
+from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.run_controls import RunControls
 from workbench.widgets.runs_panel import RunsPanel
 from workbench.widgets.setting_controls import SettingControls
@@ -136,7 +137,7 @@ class Explorer:
 
     @link.setter
     def link(self, link: LinkProfile | str) -> None:
-        self.setting = replace(self.setting, link=profiles.link(link) if isinstance(link, str) else link)
+        self.setting = replace(self.setting, link=link_of(link))
 
     @property
     def edge(self) -> DeviceProfile:
@@ -145,7 +146,7 @@ class Explorer:
 
     @edge.setter
     def edge(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, edge=_device(device))
+        self.setting = replace(self.setting, edge=device_of(device))
 
     @property
     def cloud(self) -> DeviceProfile:
@@ -154,7 +155,7 @@ class Explorer:
 
     @cloud.setter
     def cloud(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, cloud=_device(device))
+        self.setting = replace(self.setting, cloud=device_of(device))
 
     @property
     def request(self) -> dict[str, Any]:
@@ -391,7 +392,3 @@ class Explorer:
             self.controls.setting = actual
         self.runs_panel.refresh()
         self._draw()
-
-
-def _device(device: DeviceProfile | str) -> DeviceProfile:
-    return deployment.device(device) if isinstance(device, str) else device

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
+from workbench import deployment, profiles
 from workbench.profiles import DeviceProfile, LinkProfile
 from workbench.widgets.controls import Choice
 
-__all__ = ["ProfileChoice"]
+__all__ = ["ProfileChoice", "device_of", "link_of"]
 
 P = TypeVar("P", DeviceProfile, LinkProfile)
 
@@ -60,3 +61,13 @@ class ProfileChoice(Choice, Generic[P]):
     def know(self, name: str, profile: P) -> None:
         """The profile of an entry that came without one."""
         self._known[name] = profile
+
+
+def device_of(device: DeviceProfile | str) -> DeviceProfile:
+    """A profile as it is, or by its name."""
+    return deployment.device(device) if isinstance(device, str) else device
+
+
+def link_of(link: LinkProfile | str) -> LinkProfile:
+    """A profile as it is, or by its name."""
+    return profiles.link(link) if isinstance(link, str) else link

@@ -253,7 +253,7 @@ class SearchPanel:
         with self._lock:
             name = self.study.name
             others = self._running.other_workers()
-            if self.state in ("starting", "running") or others:
+            if self._searching or others:
                 who = f"in process {', '.join(map(str, others))}" if others else "here"
                 raise StudyError(f"study {name!r} is being searched {who}: cancel that before deleting it")
             self._leave()
@@ -267,8 +267,7 @@ class SearchPanel:
             StudyError: a search goes on, or the file has no study of that name.
         """
         with self._lock:
-            if self.state in ("starting", "running"):
-                raise StudyError(f"study {self.study.name!r} is being searched: pause or cancel that first")
+            self._check_at_rest()
             self._leave()
             if name is not None:
                 self._open(name)
@@ -281,8 +280,7 @@ class SearchPanel:
             StudyError: a search goes on.
         """
         with self._lock:
-            if self.state in ("starting", "running"):
-                raise StudyError(f"study {self.study.name!r} is being searched: pause or cancel that first")
+            self._check_at_rest()
             self._leave()
             self._path = Path(storage)
             self._open_known()
@@ -343,6 +341,14 @@ class SearchPanel:
         if self._runner is None:
             raise StudyError("no study has begun yet: press Start, or call start")
         return self._runner
+
+    @property
+    def _searching(self) -> bool:
+        return self.state in ("starting", "running")
+
+    def _check_at_rest(self) -> None:
+        if self._searching:
+            raise StudyError(f"study {self.study.name!r} is being searched: pause or cancel that first")
 
     def _begin(self) -> None:
         """A new study that asks what the controls say."""
@@ -442,7 +448,7 @@ class SearchPanel:
 
     def _draw(self) -> None:
         with self._lock:
-            study, state = self._study, self.state
+            study, state, searching = self._study, self.state, self._searching
             names = self.studies if self._trouble is None else []
             self.controls.list_studies(names, study.name if study is not None else NEW)
             if study is not None:
@@ -450,7 +456,7 @@ class SearchPanel:
             self._list_others([name for name in names if study is None or name != study.name])
             self.live.show(self._figure())
             self._show_words(study)
-            self._show_table(study, at_rest=state not in ("starting", "running"))
+            self._show_table(study, at_rest=not searching)
             self.buttons.show(state, self.remaining, self._n_tried, self._path, self._others_at_work())
             self._show_error()
         self.live.settle()
@@ -499,7 +505,7 @@ class SearchPanel:
     def _importance_of(self, study: Study) -> dict[str, dict[str, float]]:
         n, _ = self._importance
         n_now = len(study.records())
-        if n_now >= n + _FEW or (n_now != n and self.state not in ("starting", "running")):
+        if n_now >= n + _FEW or (n_now != n and not self._searching):
             self._importance = (n_now, study.importance())
         return self._importance[1]
 
