@@ -68,6 +68,7 @@ class Explorer:
         self._accuracy_errors: dict[str, str] = {}
         self._calibration = Calibration(self._know_host, self._post_error)
         self._streamed_s = 0.0
+        self._stale_message = False
         self._outlook = self._look(setting)
         self._worker = Worker("explorer", self._fail)
         self._build(setting, profile)
@@ -247,6 +248,11 @@ class Explorer:
     # ---- drawing: all in the worker's thread
 
     def _changed(self) -> None:
+        """The user, or code, chose something: what was said of what came before is no news any more."""
+        self._stale_message = True
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
         self._worker.post("draw", self._draw)
 
     def _show_soon(self) -> None:
@@ -261,7 +267,9 @@ class Explorer:
         setting = self.controls.setting
         self._outlook = self._look(setting)
         self._show()
-        self.messages.clear()
+        if self._stale_message:
+            self._stale_message = False
+            self.messages.clear()
         self._ask_for_accuracy(self._outlook)
         self._complete(setting)
 
@@ -354,11 +362,11 @@ class Explorer:
         self._changed()
 
     def _found_accuracy(self, plan: Plan, accuracy: Accuracy) -> None:
-        self._changed()
+        self._draw_soon()
 
     def _missed_accuracy(self, plan: Plan, error: WorkbenchError) -> None:
         self._accuracy_errors[plan.key] = str(error)
-        self._changed()
+        self._draw_soon()
         self._post_error(error)
 
     # ---- running
@@ -391,4 +399,5 @@ class Explorer:
         if actual.key == run.setting.key:  # the user has not gone elsewhere meanwhile
             self.controls.setting = actual
         self.runs_panel.refresh()
+        self._stale_message = True
         self._draw()
