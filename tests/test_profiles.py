@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,19 @@ _NUMBERS = (
     "idle_w",
     "active_w",
 )
+# What a device that can be bought lies within: a slip of a unit or of a thousand does not.
+_SANE: dict[str, tuple[float, float]] = {
+    "memory_bytes": (1e9, 1e12),
+    "bandwidth_bytes_per_s": (1e9, 1e13),
+    "bandwidth_efficiency": (0.1, 1),
+    "flops_efficiency": (0.01, 1),
+    "block_overhead_s": (1e-6, 1e-2),
+    "idle_w": (0.1, 200),
+    "active_w": (1, 1500),
+    "radio_j_per_byte": (0, 1e-4),
+}
+_KINDS = {"phone", "sbc", "embedded", "laptop", "desktop-gpu", "server-gpu"}
+_REQUIRED = {"title", "kind", "sources", "decode_rates", *_NUMBERS} - {"flops_efficiency"}
 
 
 def test_the_devices_and_links_that_were_promised_are_there() -> None:
@@ -45,6 +59,36 @@ def test_every_number_of_a_device_has_a_source(name: str) -> None:
     assert all(source.text for source in device.sources.values())
     assert device.decode_rates
     assert all(r.source.label == "published" and r.source.url for r in device.decode_rates)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_has_every_field_in_a_sane_range(name: str) -> None:
+    device = DEVICES[name]
+    given = json.loads((profiles.DATA / "devices" / f"{name}.json").read_text(encoding="utf-8"))
+    assert set(given) >= _REQUIRED
+    assert device.kind in _KINDS
+    for field, (least, most) in _SANE.items():
+        assert least <= getattr(device, field) <= most, field
+    assert device.idle_w < device.active_w
+    assert ("radio_j_per_byte" in given) == (device.kind in {"phone", "sbc", "embedded", "laptop"})
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_compute_is_given_at_16_8_and_4_bits_dense(name: str) -> None:
+    device = DEVICES[name]
+    assert {16, 8, 4} <= set(device.flops)
+    assert set(device.flops) <= {32, 16, 8, 4}
+    assert all(1e10 <= flops <= 1e16 for flops in device.flops.values())
+    peaks = [device.flops[bits] for bits in (16, 8, 4)]
+    assert peaks == sorted(peaks)  # narrower is never slower
+    if device.flops[8] > device.flops[16] and "flops[8]" in device.sources:
+        assert (
+            device.flops[8] / device.flops[16] == pytest.approx(2, rel=0.01) or device.kind == "desktop-gpu"
+        )
+    widths = {key for key in device.sources if key.startswith("flops[")}
+    assert widths <= {f"flops[{bits}]" for bits in device.flops}
+    reached = [device.kernel(bits).flops for bits in (16, 8, 4)]
+    assert all(reach <= peak for reach, peak in zip(reached, peaks, strict=True))
 
 
 @pytest.mark.parametrize("name", LINKS)
@@ -79,6 +123,42 @@ def test_any_valid_link_survives_json(link: LinkProfile) -> None:
     assert LinkProfile.from_dict(json.loads(json.dumps(link.to_dict()))) == link
 
 
+def test_a_device_of_your_own_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "my-board.json"
+    data = DEVICES["raspberry-pi-5"].to_dict()
+    path.write_text(json.dumps({key: value for key, value in data.items() if key != "name"}))
+    assert profiles.device(str(path)) == replace(DEVICES["raspberry-pi-5"], name="my-board")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "No such file"),
+        ("{", "no JSON object"),
+        ("[1]", "no JSON object"),
+        ('{"title": "x"}', "lacks the field\\(s\\) kind, flops, memory_bytes"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_named_with_the_way_out(
+    text: str | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "my-board.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ProfileError, match=reason) as failed:
+        profiles.device(str(path))
+    assert str(path) in str(failed.value)
+    assert "data/devices" in str(failed.value)
+
+
+@pytest.mark.parametrize("values", [{"memory_bytes": 0}, {"flops": {"8": 1}}, {"speed": 1}])
+def test_a_file_with_a_field_that_cannot_be_is_named(values: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "my-board.json"
+    path.write_text(json.dumps({**DEVICES["raspberry-pi-5"].to_dict(), **values}))
+    with pytest.raises(ProfileError, match=r"my-board\.json.*(memory_bytes|16 bits|speed)"):
+        profiles.device(str(path))
+
+
 @pytest.mark.parametrize("name", ["h100", "H100-SXM", "raspberry-pi5", "", None])
 def test_an_unknown_device_suggests_the_nearest(name: Any) -> None:
     with pytest.raises(UnknownNameError, match="known are a100-80gb"):
@@ -103,6 +183,7 @@ _BAD_DEVICE: list[dict[str, Any]] = [
     {"flops": {"wide": 1e12}},
     {"flops": [1e12]},
     {"flops": None},
+    {"flops_efficiency_at": {8: 0}},
     {"memory_bytes": 0},
     {"memory_bytes": "8 GB"},
     {"bandwidth_bytes_per_s": -1},

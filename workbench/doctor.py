@@ -7,16 +7,20 @@ import os
 import platform
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 from workbench.cache import cache_folder
+from workbench.devices import GROUPS_WAY_OUT, describe_groups
 from workbench.profiles import DATA
 
 __all__ = ["CHECKS", "Finding", "examine"]
@@ -117,6 +121,45 @@ def _existing(folder: Path) -> Path:
     return next(p for p in (folder, *folder.parents) if p.exists())
 
 
+def _database() -> Finding:
+    """A study is an SQLite file; by default they are kept below the folder that one works in."""
+    folder = _existing(Path("results").absolute())
+    found = f"SQLite {sqlite3.sqlite_version}"
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch, _database_in(Path(scratch)) as database:
+            database.execute("create table probe (value)")
+            database.commit()
+    except (OSError, sqlite3.Error) as error:
+        way_out = "name another place with --storage: a local folder that you may write, not a network share"
+        return Finding("database", False, f"{found}, no study can be written in {folder}: {error}", way_out)
+    return Finding("database", True, f"{found}, studies can be written in {folder}")
+
+
+def _database_in(folder: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(folder / "study.db", timeout=_PROBE_TIMEOUT_S))
+
+
+def _pyroute2() -> Finding:
+    return _package("pyroute2", "netem", "links shaped by the kernel")
+
+
+def _dashboard() -> Finding:
+    return _package("optuna-dashboard", "dashboard", "Optuna's own pages on a study")
+
+
+def _package(name: str, extra: str, purpose: str) -> Finding:
+    way_out = f"optional, for {purpose}: pip install 'edge-cloud-workbench[{extra}]'"
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, "not installed", way_out)
+
+
+def _cgroups() -> Finding:
+    able, found = describe_groups()
+    return Finding("control groups", able, found, f"for throttle='cgroup': {GROUPS_WAY_OUT}")
+
+
 def _models() -> Finding:
     shipped = sorted(p.parent.name for p in (DATA / "models").glob("*/model.safetensors"))
     way_out = "make models trains them; or name any Hugging Face id or local folder"
@@ -212,10 +255,14 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     _memory,
     _disk,
     _cache,
+    _database,
     _models,
     _loopback,
     _kernel,
     _chromium,
+    _dashboard,
+    _cgroups,
+    _pyroute2,
     _namespaces,
     _netem,
     _user_mode_linux,

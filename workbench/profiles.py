@@ -8,21 +8,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from workbench.errors import InputError, ProfileError, UnknownNameError
 from workbench.trace import LABELS, Label
 
 __all__ = [
     "DATA",
+    "JITTER_DISTRIBUTIONS",
     "DecodeRate",
     "DeviceProfile",
+    "Direction",
     "Kernel",
     "LinkProfile",
     "ModelProfile",
+    "OneWay",
     "Source",
     "device",
     "devices",
@@ -105,6 +108,7 @@ class DeviceProfile:
     radio_j_per_byte: float = 0.0  # energy to send one byte, where published
     bandwidth_efficiency: float = 1.0  # share of the bandwidth that decoding reaches
     flops_efficiency: float = 1.0  # share of the peak that prefill reaches
+    flops_efficiency_at: Mapping[int, float] = field(default_factory=dict)  # by weight bits, where it differs
     forward_overhead_s: float = 0.0  # fixed cost of one forward pass of a stage, besides its blocks
     head_overhead_s: float = 0.0  # of the final norm and head, besides reading the head's weights
     message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
@@ -120,6 +124,7 @@ class DeviceProfile:
             "bandwidth_efficiency": self.bandwidth_efficiency,
             "flops_efficiency": self.flops_efficiency,
             **{f"flops[{bits}]": value for bits, value in self.flops.items()},
+            **{f"flops_efficiency_at[{bits}]": value for bits, value in self.flops_efficiency_at.items()},
         }
         not_negative = {
             "block_overhead_s": self.block_overhead_s,
@@ -147,13 +152,13 @@ class DeviceProfile:
         return Kernel(
             self.block_overhead_s,
             self.bandwidth_bytes_per_s * self.bandwidth_efficiency,
-            self.flops_at(bits) * self.flops_efficiency,
+            self.flops_at(bits) * self.flops_efficiency_at.get(bits, self.flops_efficiency),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
         data = asdict(self)
-        for by_bits in ("flops", "kernels"):
+        for by_bits in ("flops", "flops_efficiency_at", "kernels"):
             data[by_bits] = {str(bits): value for bits, value in data[by_bits].items()}
         return data
 
@@ -167,9 +172,60 @@ class DeviceProfile:
         return _read(cls, data)
 
 
+Direction = Literal["up", "down"]
+"""``up`` is edge to cloud, ``down`` cloud to edge."""
+
+JITTER_DISTRIBUTIONS = ("normal", "uniform", "pareto")
+_FRAME_BYTES = 1514  # on an Ethernet line
+_SMALLEST_QUEUE_BYTES = 64 * _FRAME_BYTES
+_LARGEST_QUEUE_BYTES = 64 * 2**20
+_SHARED = (
+    "jitter_s",
+    "jitter_distribution",
+    "jitter_correlation",
+    "loss",
+    "loss_burst",
+    "reorder",
+    "duplicate",
+    "corrupt",
+    "queue_bytes",
+)
+
+
+@dataclass(frozen=True)
+class OneWay:
+    """One direction of a path, everything spelled out: what a link enacts."""
+
+    rate_bps: float  # bits per second, as an application sees it
+    delay_s: float
+    jitter_s: float = 0.0  # standard deviation of the delay
+    jitter_distribution: str = "normal"  # one of JITTER_DISTRIBUTIONS
+    jitter_correlation: float = 0.0  # of a packet's delay with that of the one before, 0 to 1
+    loss: float = 0.0  # share of packets lost, 0 to 1
+    loss_burst: float = 1.0  # packets lost in a row, on average (Gilbert–Elliott); 1: independent of each other
+    reorder: float = 0.0  # share of packets that overtake those before them, by skipping the delay
+    duplicate: float = 0.0  # share of packets that arrive twice
+    corrupt: float = 0.0  # share of packets with a bit flipped, which a checksum then drops
+    queue_bytes: int = 0  # what may wait at the bottleneck; LinkProfile.way fills in a default
+
+    @property
+    def gilbert_elliott(self) -> tuple[float, float]:
+        """``(p, r)``: chances per packet of going from good to bad and back; all packets in the bad state are lost.
+
+        ``r = 1 / burst`` and ``p = loss * r / (1 - loss)``, so that the share of time in the bad state is the
+        loss. Gilbert, "Capacity of a burst-noise channel", 1960; Elliott 1963.
+        """
+        back = 1 / self.loss_burst
+        return self.loss * back / (1 - self.loss), back
+
+
 @dataclass(frozen=True)
 class LinkProfile:
-    """A network path between edge and cloud, as an application sees it."""
+    """A network path between edge and cloud, as an application sees it.
+
+    ``uplink`` and ``downlink`` say what one direction has of its own, by the field names of ``OneWay``, e.g.
+    ``LinkProfile(0.05, 5e6, 20e6, uplink={"loss": 0.02, "loss_burst": 4})``.
+    """
 
     rtt_s: float
     uplink_bps: float  # bits per second, edge to cloud
@@ -179,15 +235,45 @@ class LinkProfile:
     name: str = "custom"
     title: str = "custom"
     sources: Mapping[str, Source] = field(default_factory=dict)
+    jitter_distribution: str = "normal"  # and the rest as in OneWay, for both directions
+    jitter_correlation: float = 0.0
+    loss_burst: float = 1.0
+    reorder: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    queue_bytes: int = 0  # 0: one bandwidth-delay product of that direction, at least 64 frames
+    uplink: Mapping[str, Any] = field(default_factory=dict)
+    downlink: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(
             self.name,
             {"uplink_bps": self.uplink_bps, "downlink_bps": self.downlink_bps},
-            {"rtt_s": self.rtt_s, "jitter_s": self.jitter_s, "loss": self.loss},
+            {"rtt_s": self.rtt_s, "jitter_s": self.jitter_s},
         )
-        if self.loss >= 1:
-            raise ProfileError(f"link {self.name!r}: loss is a share below 1, got {self.loss}")
+        for own, ways in ((self.uplink, "uplink"), (self.downlink, "downlink")):
+            unknown = set(own) - {f.name for f in fields(OneWay)} | set(own) & {"rate_bps"}
+            if unknown:
+                known = sorted(f.name for f in fields(OneWay) if f.name != "rate_bps")
+                raise ProfileError(f"{self.name!r}: {ways} cannot say {sorted(unknown)}: choose of {known}")
+        if "delay_s" in self.uplink and "delay_s" in self.downlink:
+            raise ProfileError(f"{self.name!r}: give delay_s for one direction, the other gets the rest of rtt_s")
+        for direction in ("up", "down"):
+            _check_way(self.name, self.way(direction))
+
+    def way(self, direction: Direction) -> OneWay:
+        """One direction, with what it has of its own."""
+        rate_bps = self.uplink_bps if direction == "up" else self.downlink_bps
+        own, other = (
+            (self.uplink, self.downlink) if direction == "up" else (self.downlink, self.uplink)
+        )
+        shared = {key: getattr(self, key) for key in _SHARED}
+        delay_s = self.rtt_s - other["delay_s"] if "delay_s" in other else self.rtt_s / 2
+        way = OneWay(rate_bps=rate_bps, **{"delay_s": delay_s, **shared, **own})
+        if way.queue_bytes:
+            return way
+        bdp_bytes = min(_LARGEST_QUEUE_BYTES, rate_bps * self.rtt_s / 8)
+        return replace(way, queue_bytes=max(_SMALLEST_QUEUE_BYTES, math.ceil(bdp_bytes)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
@@ -259,11 +345,14 @@ def links() -> dict[str, LinkProfile]:
 
 
 def device(name: str) -> DeviceProfile:
-    """A shipped device profile.
+    """A shipped device profile by name, or one of your own from a file: a path that ends in ``.json``.
 
     Raises:
         UnknownNameError: no device is called so; the message suggests the nearest.
+        ProfileError: the file cannot be read, or a field is missing, unknown or out of range.
     """
+    if isinstance(name, str) and name.endswith(".json"):
+        return _from_file(DeviceProfile, Path(name))
     return _named("device", name, _shipped_devices())
 
 
@@ -288,6 +377,25 @@ def _shipped_links() -> Mapping[str, LinkProfile]:
 
 def _load(path: Path) -> dict[str, Any]:
     return {"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def _from_file(cls: type[P], path: Path) -> P:
+    """What a file of the form of ``data/devices`` says; its name is the profile's unless it gives one."""
+    form = "give a JSON object as in data/devices, or let `workbench device calibrate --out FILE` write one"
+    try:
+        data = _load(path)
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no JSON object: {error}"
+        raise ProfileError(f"{path} cannot be read as a profile ({reason}): {form}") from error
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    missing = [name for name in required if name not in data]
+    if missing:
+        lacking = ", ".join(missing)
+        raise ProfileError(f"{path} lacks the field(s) {lacking}: add them, as in data/devices/README.md")
+    try:
+        return _read(cls, data)
+    except InputError as error:
+        raise ProfileError(f"{path}: {error}") from error
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -320,8 +428,13 @@ def _rate(data: DecodeRate | Mapping[str, Any]) -> DecodeRate:
     return DecodeRate(**{**data, "source": _source(data["source"])})
 
 
+def _by_bits(data: Mapping[Any, Any]) -> dict[int, float]:
+    return {int(bits): float(value) for bits, value in data.items()}
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "flops": lambda flops: {int(bits): float(value) for bits, value in flops.items()},
+    "flops": _by_bits,
+    "flops_efficiency_at": _by_bits,
     "kernels": lambda kernels: {int(bits): _kernel(value) for bits, value in kernels.items()},
     "sources": lambda sources: {key: _source(value) for key, value in sources.items()},
     "decode_rates": lambda rates: tuple(_rate(rate) for rate in rates),
@@ -335,3 +448,21 @@ def _check(name: str, positive: Mapping[str, float], not_negative: Mapping[str, 
     for key, value in not_negative.items():
         if not 0 <= value < math.inf:
             raise ProfileError(f"{name!r}: {key} must be finite and not negative, got {value}")
+
+
+def _check_way(name: str, way: OneWay) -> None:
+    _check(name, {}, {"delay_s": way.delay_s, "jitter_s": way.jitter_s, "queue_bytes": way.queue_bytes})
+    for key in ("jitter_correlation", "loss", "reorder", "duplicate", "corrupt"):
+        if not 0 <= getattr(way, key) < 1:
+            raise ProfileError(f"link {name!r}: {key} is a share from 0 to below 1, got {getattr(way, key)}")
+    if not 1 <= way.loss_burst < math.inf:
+        raise ProfileError(f"link {name!r}: loss_burst counts packets, 1 or more, got {way.loss_burst}")
+    if way.gilbert_elliott[0] > 1:
+        raise ProfileError(
+            f"link {name!r}: a loss of {way.loss:g} in bursts of {way.loss_burst:g} packets cannot be: "
+            "bursts have to be longer for so much loss"
+        )
+    if way.jitter_distribution not in JITTER_DISTRIBUTIONS:
+        raise UnknownNameError("jitter distribution", way.jitter_distribution, JITTER_DISTRIBUTIONS)
+    if way.reorder and not way.delay_s:
+        raise ProfileError(f"link {name!r}: packets overtake others by skipping the delay, got delay_s=0")

@@ -14,6 +14,7 @@ from workbench.cli.parser import build_parser
 
 COMMANDS = (
     "demo",
+    "device",
     "devices",
     "doctor",
     "generate",

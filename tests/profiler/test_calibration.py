@@ -30,7 +30,9 @@ def model(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Model:
 
 
 def test_this_host_is_measured_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = profiler.calibrate_host(model, bits=(16,), budget_s=0.5)
+    steps: list[str] = []
+    host = profiler.calibrate_host(model, bits=(16,), budget_s=0.5, on_step=steps.append)
+    assert any("16 bits" in step for step in steps)
     assert (host.name, host.kind) == ("host", "host")
     assert host.kernels[16].block_overhead_s >= 0
     assert host.message_overhead_s > 0
@@ -39,7 +41,7 @@ def test_this_host_is_measured_once(model: Model, monkeypatch: pytest.MonkeyPatc
     def not_again(*args: Any, **options: Any) -> None:
         raise AssertionError("it was measured again")
 
-    monkeypatch.setattr(profiler.subprocess, "run", not_again)
+    monkeypatch.setattr(profiler.subprocess, "Popen", not_again)
     assert profiler.calibrate_host(model, bits=(16,), budget_s=0.5) == host
     plan = Plan.of(model.name, Partition.split(4, 2))
     trace = predict(plan, model.profile, {EDGE: host, CLOUD: host}, link("lte"), new_tokens=4)

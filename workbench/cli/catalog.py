@@ -11,7 +11,7 @@ from workbench import profiles
 from workbench.cli.text import print_json, quantity, table
 from workbench.profiles import DeviceProfile, LinkProfile
 
-__all__ = ["run"]
+__all__ = ["profile_text", "run"]
 
 _INDENT = " " * 28
 _WRAP = textwrap.TextWrapper(  # addresses stay whole
@@ -36,21 +36,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_one(profile: DeviceProfile | LinkProfile, as_json: bool) -> None:
+    print_json(profile.to_dict()) if as_json else print(profile_text(profile))
+
+
+def profile_text(profile: DeviceProfile | LinkProfile) -> str:
+    """A profile as a table: each field with its value, its label and its source."""
     data = profile.to_dict()
-    if as_json:
-        print_json(data)
-        return
     sources = data.pop("sources")
-    for name, value in data.items():
-        if value not in ({}, (), []):
-            print("\n".join(_field_lines(name, value, sources.get(name))))
+    lines = [
+        line
+        for name, value in data.items()
+        if value not in ({}, (), [])
+        for line in _field_lines(name, value, sources.get(name))
+        + [more for key in sources if key.startswith(f"{name}[") for more in _source_lines(key, sources[key])]
+    ]
+    return "\n".join(lines)
 
 
 def _field_lines(name: str, value: Any, source: dict[str, str] | None) -> list[str]:
     label = source["label"] if source else ""
     several = [f"{'':24}{part}" for part in map(_flat, value)] if isinstance(value, tuple | list) else []
-    said = " ".join((source["text"], source["url"])).strip() if source else ""
-    return [f"{name:24}{'' if several else _flat(value):26}  {label}".rstrip(), *several, *_WRAP.wrap(said)]
+    first = f"{name:24}{'' if several else _flat(value):26}  {label}".rstrip()
+    return [first, *several, *_WRAP.wrap(_said(source))]
+
+
+def _source_lines(name: str, source: dict[str, str]) -> list[str]:
+    return [f"  {name:22}{'':26}  {source['label']}".rstrip(), *_WRAP.wrap(_said(source))]
+
+
+def _said(source: dict[str, str] | None) -> str:
+    return " ".join((source["text"], source["url"])).strip() if source else ""
 
 
 def _flat(value: Any) -> str:

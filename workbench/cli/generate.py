@@ -82,11 +82,11 @@ def _remote(args: argparse.Namespace, model: Model, plan: Plan) -> Iterator[_Gen
     _check_reachable(args.cloud)
     torch.set_num_threads(threads_for(model.profile))
     edge = None if args.edge == HOST_KIND else device_of(args.edge)
-    throttle = "native" if edge is None else "dilation"
+    pace = "native" if edge is None else "dilation"
     facts = {"link": "the real path: not shaped", "cloud": args.cloud, "edge": args.edge}
     with connect(f"tcp://{args.cloud}", server_key=args.server_key) as transport:
         client = EdgeClient(model, plan, transport, device=edge)
-        yield partial(client.generate, conditions=Conditions(throttle, facts=facts))
+        yield partial(client.generate, conditions=Conditions(pace, facts=facts))
 
 
 def _check_reachable(address: str) -> None:

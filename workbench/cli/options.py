@@ -64,7 +64,7 @@ def request_of(args: argparse.Namespace) -> Request:
 
 def device_of(text: str) -> DeviceProfile:
     """A device by name, or from a JSON file of the same form as those in ``data/devices``."""
-    return DeviceProfile.from_dict(_read(text)) if _is_file(text) else deployment.device(text)
+    return deployment.device(text)
 
 
 def link_of(args: argparse.Namespace) -> LinkProfile:

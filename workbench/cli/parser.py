@@ -29,7 +29,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_doctor, _devices, _links, _models, _predict, _generate, _serve, _study, _report, _demo):
+    for add in (
+        _doctor,
+        _device,
+        _devices,
+        _links,
+        _models,
+        _predict,
+        _generate,
+        _serve,
+        _study,
+        _report,
+        _demo,
+    ):
         add(commands)
     return parser
 
@@ -63,6 +75,34 @@ def _doctor(commands: Any) -> None:
         "doctor --json",
     )
     _json(parser)
+
+
+def _device(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "device",
+        "device",
+        "Measure this machine as a device.",
+        "device calibrate",
+        "device calibrate --out my-laptop.json",
+    )
+    calibrate = _command(
+        parser.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        "calibrate",
+        "device",
+        "Measure this machine into a device profile that --edge and --cloud take.",
+        "device calibrate",
+        "device calibrate --out my-laptop.json",
+        "predict --split 3 --edge my-laptop.json",
+    )
+    calibrate.add_argument(
+        "--model", default="tiny", help="measure with its stages; true for this model (default tiny)"
+    )
+    calibrate.add_argument("--out", type=Path, metavar="FILE", help="write the profile there; ends in .json")
+    calibrate.add_argument(
+        "--force", action="store_true", help="measure again, and write over FILE where it is there"
+    )
+    _json(calibrate)
 
 
 def _devices(commands: Any) -> None:

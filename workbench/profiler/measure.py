@@ -1,4 +1,5 @@
-"""The measuring process: reads a request from standard input, answers with one line of JSON.
+"""The measuring process: reads a request from standard input, answers with lines of JSON, the last one the
+answer.
 
 ``python -m workbench.profiler.measure`` is started by ``workbench.profiler`` alone.
 """
@@ -32,11 +33,15 @@ _MATRIX = (4096, 8192)
 _REPEATS = (3, 40)
 
 
-def measure(model: Model, bits: list[int], budget_s: float) -> HostTimes:
-    """Everything that a host profile needs."""
+def measure(model: Model, bits: list[int], budget_s: float, on_step: Callable[[str], None]) -> HostTimes:
+    """Everything that a host profile needs; ``on_step`` is told what comes next."""
     torch.set_num_threads(threads_for(model.profile))
     each_s = budget_s / (8 * len(bits) + 6)
-    widths = {b: _width(model, b, each_s) for b in bits}
+    widths = {}
+    for b in bits:
+        on_step(f"blocks with weights of {b} bits")
+        widths[b] = _width(model, b, each_s)
+    on_step("memory bandwidth, head, messages, sampling")
     return HostTimes(
         model=model.name,
         threads=torch.get_num_threads(),
@@ -180,11 +185,16 @@ def main() -> int:
     request: dict[str, Any] = json.loads(sys.stdin.read())
     try:
         model = load_model(request["model"], local_files_only=True)
-        answer = measure(model, request["bits"], request["budget_s"]).to_dict()
+        answer = measure(model, request["bits"], request["budget_s"], _say).to_dict()
     except WorkbenchError as error:
         answer = {"failed": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
+
+
+def _say(step: str) -> None:
+    sys.stdout.write(json.dumps({"step": step}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

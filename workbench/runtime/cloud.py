@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from workbench.devices import Throttle, make_throttle
+from workbench.devices import Pace, make_pace
 from workbench.errors import InputError, PeerLostError, ProtocolError, WorkbenchError
 from workbench.models.slice import Boundary, StageModel
 from workbench.plan import CLOUD, Plan, Stage
@@ -72,7 +72,7 @@ class _Session:
     """One request: a run per cloud stage, visited in turn."""
 
     runs: list[StageRun]
-    throttle: Throttle
+    pace: Pace
     sampler: Sampler
     rows: Rows
     wire: str
@@ -87,7 +87,7 @@ class _Session:
         return perf_counter() - self.used_s
 
     def stats(self) -> dict[str, Any]:
-        return {"memory_bytes": sum(run.n_bytes for run in self.runs), **self.throttle.stats()}
+        return {"memory_bytes": sum(run.n_bytes for run in self.runs), **self.pace.stats()}
 
 
 Key = tuple[bytes, int]
@@ -198,19 +198,19 @@ class CloudServer:
         if len(self._sessions) >= _MAX_SESSIONS:
             raise InputError(f"{_MAX_SESSIONS} sessions are open already: close one, or try again later")
         asked = self._peer(peer)
-        throttle = make_throttle(str(message.options.get("throttle", "native")))
+        pace = make_pace(str(message.options.get("pace", "native")))
         runs = [
             StageRun(
                 stage,
-                step_time(self._model.profile, stage, self._device, throttle.clock),
-                throttle,
+                step_time(self._model.profile, stage, self._device, pace.clock),
+                pace,
                 message.batch,
             )
             for stage in asked.stages
         ]
         sampling = Sampling.from_dict(message.sampling)
         rows = Rows(message.batch, () if sampling.ignore_eos else self._eos_ids)
-        session = _Session(runs, throttle, Sampler(sampling), rows, asked.plan.placement(asked.feature).wire)
+        session = _Session(runs, pace, Sampler(sampling), rows, asked.plan.placement(asked.feature).wire)
         self._sessions[peer, message.session] = session
 
     def _close(self, peer: bytes, session: int) -> None:

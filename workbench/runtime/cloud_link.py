@@ -85,10 +85,10 @@ class CloudLink:
 
     # ---- sessions
 
-    def open(self, session: int, batch: int, sampling: Sampling, throttle: str) -> None:
+    def open(self, session: int, batch: int, sampling: Sampling, pace: str) -> None:
         """Begin a session; not answered."""
         self._asked = 0
-        self.transport.send(Open(session, batch, sampling.to_dict(), {"throttle": throttle}))
+        self.transport.send(Open(session, batch, sampling.to_dict(), {"pace": pace}))
 
     def close(self, session: int) -> None:
         """End a session; not answered."""

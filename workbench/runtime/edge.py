@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.cost import request_energy_j
-from workbench.devices import Throttle, make_throttle
+from workbench.devices import Pace, make_pace
 from workbench.errors import CancelledRunError, InputError, PromptError, TransportError
 from workbench.models.slice import Boundary
 from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Plan, Stage
@@ -39,9 +39,10 @@ OnToken = Callable[[str], None]
 class Conditions:
     """Under what a request is run; said in its trace."""
 
-    throttle: str = "native"  # one of devices.THROTTLES; "virtual" runs on the virtual clock
+    pace: str = "native"  # one of devices.PACES; "virtual" runs on the virtual clock
     flows: Flows | None = None  # the link's model, for the virtual clock
     facts: Mapping[str, str] | None = None  # link kind, devices: copied into the trace
+    cloud_pace: str = ""  # of the other side's steps; "" for the same
 
 
 class EdgeClient:
@@ -75,7 +76,7 @@ class EdgeClient:
         self._feature = feature
         self._sessions = count(1)
         self.cancelled = threading.Event()
-        self.pace: dict[str, Mapping[str, Any]] = {}  # of the last request, by place: see Throttle.stats
+        self.pace: dict[str, Mapping[str, Any]] = {}  # of the last request, by place: see Pace.stats
         if transport is not None:
             self.connect(transport)
 
@@ -128,11 +129,11 @@ class EdgeClient:
 
     # ---- what one request asks of its client
 
-    def stage_runs(self, throttle: Throttle, batch: int) -> dict[Stage, StageRun]:
+    def stage_runs(self, pace: Pace, batch: int) -> dict[Stage, StageRun]:
         """A fresh run of each own stage."""
         device, profile = self._devices[EDGE], self.model.profile
         return {
-            stage: StageRun(loaded, step_time(profile, loaded, device, throttle.clock), throttle, batch)
+            stage: StageRun(loaded, step_time(profile, loaded, device, pace.clock), pace, batch)
             for stage, loaded in self._stages.items()
         }
 
@@ -200,8 +201,8 @@ class _Request:
     ) -> None:
         self._client, self._sampling, self._conditions = client, sampling, conditions
         self._on_token, self._session = on_token, session
-        self._throttle = make_throttle(conditions.throttle)
-        self._line = _timeline(conditions, self._throttle.clock)
+        self._pace = make_pace(conditions.pace)
+        self._line = _timeline(conditions, self._pace.clock)
         self._bytes = {"up": 0, "down": 0}
         self._position = 0  # tokens that every stage has seen
 
@@ -215,11 +216,12 @@ class _Request:
         self._rows = Rows(batch, () if self._sampling.ignore_eos else self._client.eos_ids)
         self._streams = [TextStream(self._client.model.tokenizer, self._sampling.stop) for _ in prompts]
         self._tokens: list[list[int]] = []
-        self._runs = self._client.stage_runs(self._throttle, batch)
+        self._runs = self._client.stage_runs(self._pace, batch)
         self._sampler = Sampler(self._sampling)
         uses_cloud = any(stage.place == CLOUD for stage in self._client.stages)
         if uses_cloud:
-            self._client.cloud.open(self._session, batch, self._sampling, self._conditions.throttle)
+            pace = self._conditions.cloud_pace or self._conditions.pace
+            self._client.cloud.open(self._session, batch, self._sampling, pace)
         # 3. tokens
         try:
             if self._client.streams_from_cloud:
@@ -231,7 +233,7 @@ class _Request:
             if uses_cloud:
                 self._client.cloud.close(self._session)
         # 4. the account
-        self._client.pace = {EDGE: self._throttle.stats(), CLOUD: cloud}
+        self._client.pace = {EDGE: self._pace.stats(), CLOUD: cloud}
         return self._trace(ids, batch, cloud)
 
     # ---- the edge drives: one pass over the stages per token
@@ -341,7 +343,7 @@ class _Request:
             token_ids=tuple(row[0] for row in self._tokens),
             text=self._streams[0].text,
             texts=tuple(stream.text for stream in self._streams),
-            notes=_notes(self._throttle.stats(), cloud, client.devices),
+            notes=_notes(self._pace.stats(), cloud, client.devices),
             facts=dict(self._conditions.facts or {}),
         )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.cost.compute import StageCost
-from workbench.devices import Throttle
+from workbench.devices import Pace
 from workbench.errors import ProtocolError
 from workbench.models.slice import Boundary, StageModel
 from workbench.profiles import DeviceProfile, ModelProfile
@@ -40,8 +40,8 @@ def step_time(model: ModelProfile, stage: StageModel, device: DeviceProfile | No
 class StageRun:
     """One stage in one request. Used by one thread."""
 
-    def __init__(self, model: StageModel, step_s: StepTime, throttle: Throttle, batch: int) -> None:
-        self._model, self._step_s, self._throttle, self._batch = model, step_s, throttle, batch
+    def __init__(self, model: StageModel, step_s: StepTime, pace: Pace, batch: int) -> None:
+        self._model, self._step_s, self._pace, self._batch = model, step_s, pace, batch
         self._cache = model.new_cache(batch)
         self._mask: Tensor | None = None
 
@@ -80,7 +80,7 @@ class StageRun:
             logits_to_keep=1,
         )
         modelled_s = self._step_s(self._cache.length - context, context, self._batch)
-        return output, self._throttle.pace(started_s, modelled_s)
+        return output, self._pace.end_step(started_s, modelled_s)
 
     def _here(self, inputs: Tensor | Boundary) -> Tensor | Boundary:
         device = self._model.device

@@ -101,7 +101,7 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True):
 
     received_s: float  # its clock when the request was there
     sent_s: float  # its clock when it began to send the answer
-    compute_s: float  # the stage, throttled or modelled
+    compute_s: float  # what the stage's step counts for: see devices.Pace
     decode_s: float = 0.0  # bytes to tensors
     encode_s: float = 0.0  # tensors to bytes
     sample_s: float = 0.0
@@ -118,7 +118,7 @@ class Hello(_Message, frozen=True, tag="hello"):
     fingerprint: Name  # of the model's files: both sides must hold the same one
     plan: dict[str, Any]  # Plan.to_dict()
     feature: Name = "default"
-    options: dict[str, Any] = {}  # throttle, device profile: what the cloud needs to pose as one
+    options: dict[str, Any] = {}  # device profile: what the cloud needs to pose as one
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
