@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 BENCH_JSON ?= results/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test demo models bench lint style types imports unit notebooks browser clean
+.PHONY: help setup lab test demo models bench lint style types imports unit netem notebooks browser clean
 
 # $(call timed,NAME,COMMAND): runs it, says how long it took, and notes that in $TIMES where CI asks.
 timed = @start=$$(date +%s); echo "== $(1)"; { $(2); } || exit $$?; \
@@ -36,7 +36,7 @@ $(READY):
 lab: $(READY)
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
-test: lint unit notebooks browser
+test: lint unit netem notebooks browser
 
 demo: $(READY)
 	$(BIN)/workbench demo --out results/demo
@@ -63,7 +63,11 @@ imports: $(READY)
 	$(call timed,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(READY)
-	$(call timed,unit,$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not browser' --ignore tests/notebooks tests)
+	$(call timed,unit,$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not browser and not netem and not uml' --ignore tests/notebooks tests)
+
+# Not in parallel: timing, and one boot of user-mode Linux for all where this kernel has no netem.
+netem: $(READY)
+	$(call timed,netem,$(BIN)/python -m pytest -m 'netem or uml' tests)
 
 notebooks: $(READY)
 	$(call timed,notebooks,$(BIN)/python -m pytest tests/notebooks)

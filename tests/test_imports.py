@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OPTIONAL = ("flwr", "lm_eval", "optuna_dashboard", "pyroute2")
+OPTIONAL = ("flwr", "lm_eval", "optuna_dashboard")
 
 _IMPORT_ALL = """
 import importlib, json, pkgutil, sys, threading

@@ -12,7 +12,8 @@ WorkbenchError
 │   ├── CheckpointError               weights that are corrupt, truncated or incomplete
 │   ├── TokenizerError                a tokenizer that is missing or belongs to another model
 │   └── UnsupportedArchitectureError  a model that cannot be split truthfully
-├── LinkError                         a link that cannot be made, or is not what it says
+├── LinkError                         a link that cannot be made
+│   └── LinkMismatchError             a link that is not what it says; carries what was measured
 ├── ThrottleError                     a host that cannot pose as the device
 ├── TransportError
 │   ├── AddressInUseError             somebody else listens there
@@ -39,6 +40,7 @@ __all__ = [
     "DoesNotFitError",
     "InputError",
     "LinkError",
+    "LinkMismatchError",
     "MissingDependencyError",
     "ModelError",
     "ModelNotFoundError",
@@ -123,7 +125,20 @@ class UnsupportedArchitectureError(ModelError):
 
 
 class LinkError(WorkbenchError):
-    """A link that cannot be made, or is not what it says."""
+    """A link that cannot be made, or that broke."""
+
+
+class LinkMismatchError(LinkError):
+    """A link that is not what it says.
+
+    Args:
+        message: what is off, and the way out.
+        verification: a ``links.Verification``: every figure that was measured.
+    """
+
+    def __init__(self, message: str, verification: object = None) -> None:
+        self.verification = verification
+        super().__init__(message)
 
 
 class ThrottleError(WorkbenchError):

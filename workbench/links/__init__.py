@@ -6,31 +6,49 @@ it models and omits, and none stands in for another.
 
 from __future__ import annotations
 
-from workbench.errors import LinkError, UnknownNameError
-from workbench.links.base import Direction, Flow, Link, LinkStats
+from workbench.errors import UnknownNameError
+from workbench.links.base import HOST_SITE, Direction, Flow, Link, LinkStats, Process, Site
+from workbench.links.netem import NetemLink
 from workbench.links.proxy import PacedFlow, ProxyLink
-from workbench.links.simulated import SimulatedLink, TcpFlow, goodput_bps, tcp_transfer_s
+from workbench.links.simulated import SimulatedLink
+from workbench.links.tcp import TcpFlow, goodput_bps, tcp_transfer_s
+from workbench.links.traces import LinkTrace, link_trace, link_traces
+from workbench.links.verify import Check, Tolerance, Verification
 from workbench.profiles import LinkProfile
 
 __all__ = [
+    "HOST_SITE",
     "LINK_KINDS",
+    "Check",
     "Direction",
     "Flow",
     "Link",
     "LinkStats",
+    "LinkTrace",
+    "NetemLink",
     "PacedFlow",
+    "Process",
     "ProxyLink",
     "SimulatedLink",
+    "Site",
     "TcpFlow",
+    "Tolerance",
+    "Verification",
     "goodput_bps",
+    "link_trace",
+    "link_traces",
     "make_flow",
     "make_link",
     "tcp_transfer_s",
 ]
 
-LINK_KINDS: dict[str, type[Link]] = {"proxy": ProxyLink, "simulated": SimulatedLink}
+LINK_KINDS: dict[str, type[Link]] = {"netem": NetemLink, "proxy": ProxyLink, "simulated": SimulatedLink}
 
-_FLOWS: dict[str, type[PacedFlow] | type[TcpFlow]] = {"proxy": PacedFlow, "simulated": TcpFlow}
+_FLOWS: dict[str, type[PacedFlow] | type[TcpFlow]] = {
+    "netem": TcpFlow,
+    "proxy": PacedFlow,
+    "simulated": TcpFlow,
+}
 
 
 def make_link(kind: str, profile: LinkProfile) -> Link:
@@ -38,7 +56,7 @@ def make_link(kind: str, profile: LinkProfile) -> Link:
 
     Raises:
         UnknownNameError: no link kind is called so.
-        LinkError: this release has no such link yet, or it cannot be made here.
+        LinkError: it cannot be made here; says how to get there.
     """
     _check_kind(kind)
     return LINK_KINDS[kind](profile)  # type: ignore[call-arg]
@@ -51,16 +69,11 @@ def make_flow(kind: str, profile: LinkProfile, direction: Direction) -> Flow:
 
     Raises:
         UnknownNameError: no link kind is called so.
-        LinkError: this release has no such link yet.
     """
     _check_kind(kind)
     return _FLOWS[kind](profile, direction)
 
 
 def _check_kind(kind: str) -> None:
-    if kind == "netem":
-        raise LinkError(
-            "this release has no netem link yet: use 'proxy' (real bytes) or 'simulated' (arithmetic)"
-        )
     if kind not in LINK_KINDS:
         raise UnknownNameError("link kind", kind, LINK_KINDS)
