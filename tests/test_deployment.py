@@ -14,7 +14,17 @@ import psutil
 import pytest
 
 import workbench as wb
-from workbench.errors import CancelledRunError, DoesNotFitError, PeerLostError, PlanError, ThrottleError
+from tests.control_groups import version_here
+from workbench.devices import AffinityThrottle, CgroupThrottle
+from workbench.errors import (
+    CancelledRunError,
+    DoesNotFitError,
+    LinkError,
+    PeerLostError,
+    PlanError,
+    ThrottleError,
+)
+from workbench.links import LinkTrace, Tolerance
 from workbench.models import Model
 from workbench.plan import Partition, Plan, Stage
 
@@ -162,3 +172,62 @@ def test_ctrl_c_and_a_killed_notebook_leave_no_process(gone: Callable[[int], boo
             notebook.send_signal(end)
             notebook.wait(30)
         assert all(gone(pid) for pid in family)
+
+
+# ---- what holds the host, and what shapes the path
+
+
+@pytest.mark.skipif(not version_here(), reason="no control group may be made here: see `workbench doctor`")
+def test_a_memory_limit_ends_a_stage_and_says_so(model: Model, slow: wb.DeviceProfile) -> None:
+    throttle = {"edge": CgroupThrottle(1.0, 64 * 2**20)}
+    with pytest.raises(ThrottleError, match=r"edge_worker process was ended.*memory limit of 64.0 MiB.*fewer blocks"):
+        wb.deploy(wb.split(model, at=4), slow, slow, LINK, model=model, throttle=throttle)
+
+
+def test_a_throttle_of_ones_own_leaves_the_time_as_measured(model: Model, slow: wb.DeviceProfile) -> None:
+    plan, throttle = wb.split(model, at=4), AffinityThrottle(1)
+    with wb.deploy(plan, slow, slow, LINK, model=model, throttle={"edge": throttle}) as run:
+        trace = run.generate("def", max_new_tokens=2)
+        assert throttle.settings
+    assert (trace.facts["edge throttle"], trace.clock) == ("affinity", "wall")
+    assert trace.label == "measured"
+
+
+def test_a_throttle_for_nobody_is_refused(model: Model, slow: wb.DeviceProfile) -> None:
+    with pytest.raises(ThrottleError, match="no place \\['moon'\\]"):
+        wb.deploy(wb.split(model, at=4), slow, slow, LINK, model=model, throttle={"moon": "dilation"})
+
+
+def test_a_path_changes_while_it_is_used(model: Model, slow: wb.DeviceProfile) -> None:
+    with wb.deploy(wb.split(model, at=4), slow, slow, LINK, model=model, clock="wall") as run:
+        run.follow(LinkTrace.outage(0.0, 0.4))
+        trace = run.generate("def", max_new_tokens=2)
+        assert trace.ttft_s >= 0.35
+        assert run.verify_link(Tolerance(rtt_share=5, rate_share=0.9, seconds=0.1)).kind == "proxy"
+
+
+def test_where_nothing_crosses_there_is_no_path(model: Model, slow: wb.DeviceProfile) -> None:
+    with (
+        wb.deploy(wb.edge_only(model), slow, slow, LINK, model=model) as run,
+        pytest.raises(LinkError, match="no path to shape"),
+    ):
+        run.follow(LinkTrace.outage(0.0, 1.0))
+
+
+@pytest.mark.netem
+@pytest.mark.slow
+def test_a_request_over_the_kernels_path_is_the_same_and_pays_for_it(
+    model: Model, slow: wb.DeviceProfile
+) -> None:
+    slow = replace(slow, flops={16: 2e10})  # a system call takes long where this may run
+    link = wb.LinkProfile(0.1, 2e6, 4e6, name="slow path")
+    plan = wb.split(model, at=4)
+    with wb.deploy(plan, slow, slow, link, model=model, link_kind="netem", clock="wall") as run:
+        trace = run.generate("def read(", max_new_tokens=4)
+        predicted = run.predict_same(trace)
+    with wb.deploy(wb.edge_only(model), slow, slow, link, model=model, clock="wall") as alone:
+        assert trace.text == alone.generate("def read(", max_new_tokens=4).text
+    assert trace.facts["link kind"] == "netem"
+    assert trace.label == "measured"
+    assert trace.ttft_s >= 0.99 * predicted.ttft_s
+    assert trace.tpot_s >= 0.99 * predicted.tpot_s

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench import profiles
 from workbench.cli.text import print_json, quantity, table
+from workbench.links import LinkTrace, link_traces
 from workbench.profiles import DeviceProfile, LinkProfile
 
 __all__ = ["profile_text", "run"]
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         print(_device_table(profiles.devices().values()))
     else:
         print(_link_table(profiles.links().values()))
+        print()
+        print(_trace_table(link_traces().values()))
     return 0
 
 
@@ -104,3 +107,8 @@ def _link_table(links: Iterable[LinkProfile]) -> str:
         for link in links
     ]
     return table(["link", "round trip", "jitter", "up", "down", "loss"], rows)
+
+
+def _trace_table(traces: Iterable[LinkTrace]) -> str:
+    rows = [[trace.name, quantity(trace.duration_s, "s"), trace.label, trace.title] for trace in traces]
+    return table(["trace", "lasts", "", "of"], rows)

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from workbench import deployment
-from workbench.cli.options import device_of, link_of, model_of, plan_of
+from workbench.cli.options import device_of, link_of, model_of, plan_of, trace_of
 from workbench.cli.text import print_json, trace_table
 from workbench.devices import threads_for
 from workbench.errors import InputError, PeerLostError
@@ -69,9 +69,13 @@ def _side(args: argparse.Namespace, model: Model, plan: Plan) -> Iterator[_Gener
             yield generate
         return
     edge, cloud = device_of(args.edge), device_of(args.cloud)
-    with deployment.deploy(
-        plan, edge, cloud, link_of(args), link_kind=args.link_kind, clock=args.clock, model=model
-    ) as running:
+    emulation = {"link_kind": args.link_kind, "clock": args.clock, "throttle": args.throttle}
+    trace = trace_of(args)
+    with deployment.deploy(plan, edge, cloud, link_of(args), model=model, **emulation) as running:
+        if args.verify_link:
+            print(running.verify_link(), file=sys.stderr)
+        if trace is not None:
+            running.follow(trace)
         yield running.generate
 
 

@@ -10,11 +10,22 @@ from typing import Any, TypedDict
 
 from workbench import deployment, profiles
 from workbench.errors import InputError
+from workbench.links import LinkTrace, link_trace
 from workbench.models import Model, load_model
 from workbench.plan import Plan
 from workbench.profiles import DeviceProfile, LinkProfile
 
-__all__ = ["Request", "Setting", "device_of", "link_of", "model_of", "plan_of", "request_of", "setting_of"]
+__all__ = [
+    "Request",
+    "Setting",
+    "device_of",
+    "link_of",
+    "model_of",
+    "plan_of",
+    "request_of",
+    "setting_of",
+    "trace_of",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,15 @@ def link_of(args: argparse.Namespace) -> LinkProfile:
     if not changed:
         return base
     return replace(base, name=f"{base.name}-changed", title=f"{base.title}, changed", sources={}, **changed)
+
+
+def trace_of(args: argparse.Namespace) -> LinkTrace | None:
+    """How the path changes: a trace by name or from a CSV file, or an outage."""
+    if args.outage:
+        return LinkTrace.outage(*args.outage)
+    if args.trace is None:
+        return None
+    return LinkTrace.from_csv(args.trace) if args.trace.endswith(".csv") else link_trace(args.trace)
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

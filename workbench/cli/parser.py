@@ -124,7 +124,7 @@ def _links(commands: Any) -> None:
         commands,
         "links",
         "catalog",
-        "List the link profiles, or show one with its sources.",
+        "List the link profiles and traces, or show a profile with its sources.",
         "links",
         "links lte --json",
     )
@@ -171,6 +171,8 @@ def _generate(commands: Any) -> None:
         "Run a plan for real: two processes, a shaped link, tokens as they come.",
         'generate --split 3 --prompt "def read("',
         'generate --split 3 --prompt "def read(" --edge raspberry-pi-5 --cloud h100-sxm --link lte',
+        'generate --split 3 --prompt "def read(" --link lte --link-kind netem --verify-link',
+        'generate --split 3 --prompt "def read(" --link lte --trace lte-drive',
         'generate --split 3 --prompt "def read(" --cloud 192.0.2.7:5555 --server-key=KEY',
     )
     parser.add_argument("--prompt", required=True, help="the text to go on from; - reads standard input")
@@ -180,15 +182,36 @@ def _generate(commands: Any) -> None:
         parser, cloud_help="a device, or HOST:PORT of a running `workbench serve` (default host)", host=True
     )
     parser.add_argument("--server-key", metavar="KEY", help="the public key that `workbench serve` printed")
-    parser.add_argument(
-        "--link-kind",
-        choices=("proxy", "simulated"),
-        default="proxy",
-        help="who shapes the path: a relay on this host, or arithmetic",
-    )
-    parser.add_argument("--clock", choices=("auto", "wall", "virtual"), default="auto")
+    _emulation(parser)
     _sampling(parser)
     _json(parser)
+
+
+def _emulation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("emulation", "see `workbench doctor` for what this machine can do")
+    group.add_argument(
+        "--link-kind",
+        choices=("proxy", "netem", "simulated"),
+        default="proxy",
+        help="who shapes the path: a relay on this host (default), its kernel, or arithmetic",
+    )
+    group.add_argument("--clock", choices=("auto", "wall", "virtual"), default="auto")
+    group.add_argument(
+        "--throttle",
+        choices=("dilation", "cgroup", "affinity", "gpu-memory"),
+        default="dilation",
+        help="how this host poses as a device (default dilation: wait until its time)",
+    )
+    group.add_argument(
+        "--verify-link", action="store_true", help="measure the path first, and refuse a wrong one"
+    )
+    course = group.add_mutually_exclusive_group()
+    course.add_argument(
+        "--trace", metavar="NAME|FILE.csv", help="the path changes as this trace says, see `workbench links`"
+    )
+    course.add_argument(
+        "--outage", type=_seconds, metavar="AT,FOR", help="nothing gets through for a while, in s: 3,5"
+    )
 
 
 def _serve(commands: Any) -> None:
@@ -346,6 +369,14 @@ def _sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end at this text; may be repeated"
     )
+
+
+def _seconds(text: str) -> tuple[float, float]:
+    begin, comma, length = text.partition(",")
+    try:
+        return float(begin), float(length if comma else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes AT,FOR in seconds, as 3,5; got {text!r}") from None
 
 
 def _split(text: str) -> int | tuple[int, int]:

@@ -1,20 +1,20 @@
-"""What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes to a run."""
+"""A plan at work: an edge process, a cloud process and the link between them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench import cost, profiles
-from workbench.devices import WORKER_ENVIRONMENT, threads_for
-from workbench.errors import CancelledRunError, PeerLostError, PlanError, ThrottleError
-from workbench.links import Link, make_link
-from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Partition, Plan
-from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
-from workbench.runtime.process import Child
+from workbench import cost
+from workbench.deployment.plans import HOST, predict
+from workbench.deployment.sides import Side, throttles_for
+from workbench.devices import Throttle, threads_for
+from workbench.errors import CancelledRunError, LinkError, PeerLostError, PlanError, ThrottleError
+from workbench.links import HOST_SITE, Link, LinkTrace, Tolerance, Verification, make_link
+from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Plan
+from workbench.profiles import DeviceProfile, LinkProfile
 from workbench.trace import Clock, RequestTrace
 from workbench.wire import KeyPair, new_keys
 
@@ -25,99 +25,14 @@ if TYPE_CHECKING:
     from workbench.models import Model
     from workbench.runtime import Sampling
 
-__all__ = ["Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"]
+__all__ = ["Deployment", "deploy"]
 
-HOST = "host"
 _START_TIMEOUT_S = 600.0
 _EVENT_TIMEOUT_S = 300.0
 _STOP_GRACE_S = 0.5  # how long a request that is stopped may take to end before its processes are
 _PROBE_PROMPT = "The first words of a text"
 _PROBE_TOKENS = 6
-
-
-def split(
-    model: Model | ModelProfile,
-    at: int | tuple[int, int],
-    *,
-    edge_bits: int = 16,
-    cloud_bits: int = 16,
-    wire: str = "fp16",
-) -> Plan:
-    """A layer split: blocks ``[0, at)`` with the embedding on the edge, the rest and the head in the cloud.
-
-    Args:
-        at: a split point 0…n, or two for a U-shape: the middle in the cloud, both ends on the edge.
-        edge_bits, cloud_bits: weight bits, one of ``plan.BITS``.
-        wire: codec of the boundary activation, one of ``plan.WIRE_CODECS``.
-
-    Raises:
-        PlanError: a split point or bit width that cannot be.
-        UnknownNameError: no codec is called so.
-    """
-    if isinstance(at, tuple):
-        partition = Partition.u_shaped(model.n_blocks, at, edge_bits, cloud_bits)
-    else:
-        partition = Partition.split(model.n_blocks, at, edge_bits, cloud_bits)
-    return Plan.of(model.name, partition, wire)
-
-
-def edge_only(model: Model | ModelProfile, *, bits: int = 16) -> Plan:
-    """The unsplit baseline on the edge: nothing crosses."""
-    return Plan.of(model.name, Partition.unsplit(model.n_blocks, EDGE, bits))
-
-
-def cloud_only(model: Model | ModelProfile, *, bits: int = 16) -> Plan:
-    """The unsplit baseline in the cloud: token ids go up once, tokens stream down."""
-    return Plan.of(model.name, Partition.unsplit(model.n_blocks, CLOUD, bits))
-
-
-def device(name: str) -> DeviceProfile:
-    """A shipped device profile, or ``"host"``: this machine, measured once and remembered.
-
-    Raises:
-        UnknownNameError: no device is called so; the message suggests the nearest.
-    """
-    if name == HOST:
-        from workbench.profiler import host  # measuring needs torch; naming another device must not
-
-        return host()
-    return profiles.device(name)
-
-
-def predict(
-    plan: Plan,
-    edge: DeviceProfile,
-    cloud: DeviceProfile,
-    link: LinkProfile,
-    *,
-    prompt_tokens: int = 64,
-    new_tokens: int = 32,
-    batch: int = 1,
-    model: Model | ModelProfile | None = None,
-    link_kind: str = "simulated",
-    feature: str = DEFAULT_FEATURE,
-) -> RequestTrace:
-    """What a request will cost, every number labelled modelled.
-
-    Args:
-        model: whose plan it is; None looks the plan's model up by name.
-        link_kind: the kind of link that a run would use: ``proxy`` knows no slow start, for instance.
-
-    Raises:
-        DoesNotFitError: a stage needs more memory than its device has.
-    """
-    devices = {EDGE: edge, CLOUD: cloud}
-    return cost.predict(
-        plan,
-        _profile(plan, model),
-        devices,
-        link,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        batch=batch,
-        feature=feature,
-        link_kind=link_kind,
-    )
+_WIDE_OPEN = LinkProfile(0.0, 1e10, 1e10, name="wide open")  # while both sides start: a run begins shaped
 
 
 def deploy(
@@ -129,6 +44,7 @@ def deploy(
     model: Model | None = None,
     link_kind: str = "proxy",
     clock: str = "auto",
+    throttle: str | Mapping[str, str | Throttle] = "dilation",
     feature: str = DEFAULT_FEATURE,
     compute: str = "cpu",
     stop: Event | None = None,
@@ -137,16 +53,20 @@ def deploy(
 
     Args:
         model: whose plan it is; None looks the plan's model up by name.
-        link_kind: what shapes the path on the wall clock; the virtual clock models it.
+        link_kind: what shapes the path on the wall clock, ``proxy`` (anywhere) or ``netem`` (the kernel); the
+            virtual clock models it.
         clock: ``wall`` really waits, ``virtual`` computes real tensors in modelled time, ``auto`` is wall
             where this host can pose as both devices, else virtual.
+        throttle: what makes this host pose as the devices on the wall clock, one of ``devices.THROTTLES``, or
+            by place a kind or a throttle of your own: ``{"edge": CgroupThrottle(0.5, 2 * 2**30)}``.
         compute: torch device of the stages, ``cpu`` or ``cuda``.
         stop: set from another thread to give up starting: what has begun is ended at once.
 
     Raises:
         CancelledRunError: ``stop`` was set.
         DoesNotFitError: a stage needs more memory than its device has.
-        ThrottleError: ``clock="wall"``, and the host is slower than a device.
+        LinkError: the link cannot be made here; says how to get there.
+        ThrottleError: the wall clock on a host that is slower than a device, or a throttle that cannot be had.
         PlanError: the plan names other places than edge and cloud.
     """
     from workbench.models import load_model  # needs torch; predicting must not
@@ -159,6 +79,7 @@ def deploy(
         link,
         link_kind=link_kind,
         clock=clock,
+        throttle=throttle,
         feature=feature,
         compute=compute,
         stop=stop,
@@ -181,6 +102,7 @@ class Deployment:
         *,
         link_kind: str,
         clock: str,
+        throttle: str | Mapping[str, str | Throttle],
         feature: str,
         compute: str,
         stop: Event | None = None,
@@ -190,7 +112,8 @@ class Deployment:
         self.plan, self.model, self.devices, self.link_profile = plan, model, dict(devices), link
         self._feature, self._link_kind, self._compute = feature, link_kind, compute
         self._link: Link | None = None
-        self._children: list[Child] = []
+        self._throttles = throttles_for(throttle, self.devices, model)
+        self._sides: list[Side] = []
         self.clock: Clock = "wall"
         try:
             self._start(clock, stop)
@@ -235,7 +158,7 @@ class Deployment:
             **self._conditions(self.clock),
         }
         trace, _ = self._run(command, on_token, stop)
-        return replace(trace, notes=(*trace.notes, *self._link.notes)) if self._link else trace
+        return replace(trace, notes=(*trace.notes, *self._path.notes)) if self._path else trace
 
     def predict(self, *, prompt_tokens: int, new_tokens: int, batch: int = 1) -> RequestTrace:
         """The same plan over the same link, modelled."""
@@ -258,34 +181,66 @@ class Deployment:
             prompt_tokens=measured.prompt_tokens, new_tokens=measured.n_tokens, batch=measured.batch
         )
 
+    @property
+    def link(self) -> Link:
+        """The path between both sides: change it, have it follow a trace, pause it, while it is in use too.
+
+        Raises:
+            LinkError: nothing crosses a real path here.
+        """
+        if self._path is None:
+            raise LinkError(
+                "this deployment has no path to shape: nothing crosses, or the clock is virtual and models it"
+            )
+        return self._path
+
     def change_link(self, profile: LinkProfile) -> None:
-        """Shape the path anew, while it is in use too."""
-        if self._link is not None:
-            self._link.change(profile)
+        """Shape the path anew, while it is in use too; on the virtual clock, for the next request."""
+        if self._path is not None:
+            self._path.change(profile)
         self.link_profile = profile
+
+    def follow(self, trace: LinkTrace, *, loop: bool = False) -> None:
+        """Have the path change as a trace says, beginning now.
+
+        Raises:
+            LinkError: nothing crosses a real path here.
+        """
+        self.link.follow(trace, loop=loop)
+
+    def verify_link(self, tolerance: Tolerance | None = None) -> Verification:
+        """Measure the path, and refuse it where it is not what its profile says.
+
+        Raises:
+            LinkMismatchError: with what was measured.
+            LinkError: nothing crosses a real path here.
+        """
+        return self.link.verify(tolerance)
 
     def cancel(self) -> None:
         """End the request that is running, within one step of it."""
-        if self._children:
-            self._children[-1].send({"command": "cancel"})
+        if self._sides:
+            self._edge.send({"command": "cancel"})
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes of both sides."""
-        return tuple(child.pid for child in self._children)
+        return tuple(side.pid for side in self._sides)
 
     def close(self) -> None:
         """End both processes and the link. May be called again."""
-        for child in reversed(self._children):
-            child.close()
-        self._children.clear()
+        for side in reversed(self._sides):
+            side.close()
+        self._sides.clear()
+        for throttle in self._throttles.values():
+            throttle.close()
         if self._link is not None:
             self._link.close()
             self._link = None
 
     def _kill(self) -> None:
-        for child in self._children:
-            child.kill()
+        for side in self._sides:
+            side.kill()
         self.close()
 
     def __enter__(self) -> Deployment:
@@ -302,33 +257,41 @@ class Deployment:
     # ---- how it starts
 
     def _start(self, clock: str, stop: Event | None) -> None:
-        cloud_keys, edge_keys = new_keys(), new_keys()
+        # 1. the path, which says where both sides have to live
         needs_cloud = CLOUD in self.plan.placement(self._feature).partition.places
+        if needs_cloud and clock != "virtual":
+            self._link = make_link(self._link_kind, _WIDE_OPEN)
+        # 2. both sides, loading at the same time
+        cloud_keys, edge_keys = new_keys(), new_keys()
         if needs_cloud:
             keys = {"public": cloud_keys.public, "secret": cloud_keys.secret}
-            self._spawn("cloud_worker", {"device": CLOUD, "keys": keys, "allowed": [edge_keys.public]})
-        self._spawn("edge_worker", {"device": EDGE, "plan": self.plan.to_dict(), "feature": self._feature})
-        ready = [child.receive(_START_TIMEOUT_S, stop=stop) for child in self._children]
+            self._spawn(CLOUD, "cloud_worker", {"keys": keys, "allowed": [edge_keys.public]})
+        self._spawn(EDGE, "edge_worker", {"plan": self.plan.to_dict(), "feature": self._feature})
+        ready = [side.receive(_START_TIMEOUT_S, stop=stop) for side in self._sides]
         if needs_cloud:
             self._connect(ready[0]["address"], cloud_keys, edge_keys)
+        # 3. the clock, for which they compute a little; then the path as it is to be, and a fresh connection
         self.clock = self._choose_clock(clock, stop)
-        if needs_cloud and self.clock == "wall":
-            self._link = make_link(self._link_kind, self.link_profile)
-            self._connect(self._link.open(ready[0]["address"]), cloud_keys, edge_keys)
+        if self._path is not None:
+            self._path.change(self.link_profile)
+            self._connect(self._path.open(ready[0]["address"]), cloud_keys, edge_keys)
 
-    def _spawn(self, worker: str, config: Mapping[str, Any]) -> None:
-        threads = threads_for(self.model.profile)
+    @property
+    def _path(self) -> Link | None:
+        """The link that a request crosses; None where it crosses nothing that is real."""
+        return self._link if self.clock == "wall" else None
+
+    def _spawn(self, place: str, worker: str, config: Mapping[str, Any]) -> None:
+        site = self._link.site(place) if self._link else HOST_SITE
         common = {
             "model": str(self.model.source),
-            "threads": threads,
             "compute": self._compute,
             "cloud_device": self.devices[CLOUD].to_dict(),
+            "device": self.devices[place].to_dict(),
+            "host": site.address,
         }
-        device = self.devices[config["device"]].to_dict()
-        environment = {**WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
-        self._children.append(
-            Child(f"workbench.runtime.{worker}", {**common, **config, "device": device}, environment)
-        )
+        threads = threads_for(self.model.profile)
+        self._sides.append(Side(worker, {**common, **config}, self._throttles[place], site, threads))
 
     def _connect(self, address: str, cloud: KeyPair, edge: KeyPair) -> None:
         keys = {"public": edge.public, "secret": edge.secret}
@@ -367,14 +330,14 @@ class Deployment:
         return {
             place: float(stats.get("slowness", 0.0))
             for place, stats in pace.items()
-            if self.devices[place].kind != HOST
+            if self.devices[place].kind != HOST and self._throttles[place].pace == "dilation"
         }
 
     # ---- how it runs
 
     @property
-    def _edge(self) -> Child:
-        return self._children[-1]
+    def _edge(self) -> Side:
+        return self._sides[-1]
 
     def _conditions(self, clock: Clock) -> dict[str, Any]:
         kind = self._link_kind if clock == "wall" else "simulated"
@@ -384,10 +347,13 @@ class Deployment:
             "link": self.link_profile.name,
             "link kind": kind,
             "feature": self._feature,
+            **{f"{place} throttle": t.kind for place, t in self._throttles.items() if t.kind != "dilation"},
         }
+        wall = clock == "wall"
         return {
-            "throttle": "dilation" if clock == "wall" else "virtual",
-            "virtual_link": None if clock == "wall" else self.link_profile.to_dict(),
+            "pace": self._throttles[EDGE].pace if wall else "virtual",
+            "cloud_pace": self._throttles[CLOUD].pace if wall else "virtual",
+            "virtual_link": None if wall else self.link_profile.to_dict(),
             "facts": facts,
         }
 
@@ -429,16 +395,3 @@ def _check(plan: Plan, feature: str, clock: str) -> None:
         raise PlanError(f"a deployment joins {EDGE!r} and {CLOUD!r}: the plan also names {foreign}")
     if clock not in ("auto", "wall", "virtual"):
         raise PlanError(f"clock {clock!r} is not known: choose 'auto', 'wall' or 'virtual'")
-
-
-@lru_cache(maxsize=32)
-def _shipped_profile(name: str) -> ModelProfile:
-    from workbench.models import load_model  # needs torch; a profile that is handed in must not
-
-    return load_model(name).profile
-
-
-def _profile(plan: Plan, model: Model | ModelProfile | None) -> ModelProfile:
-    if model is None:
-        return _shipped_profile(plan.model)
-    return model if isinstance(model, ModelProfile) else model.profile

@@ -1,7 +1,7 @@
 """The edge side as a process of its own: ``python -m workbench.runtime.edge_worker``, steered by a parent.
 
-First line in: model, plan, devices, threads. Then commands ``connect``, ``generate`` and ``cancel``; events
-out are ``ready``, ``connected``, ``token``, ``trace`` and ``error``.
+First line in: model, plan, devices, threads, what to set for a throttle. Then commands ``connect``,
+``generate`` and ``cancel``; events out are ``ready``, ``connected``, ``token``, ``trace`` and ``error``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workbench.devices import apply_options
 from workbench.links import make_flow
 from workbench.models import load_model
 from workbench.plan import Plan
@@ -26,9 +27,11 @@ __all__: list[str] = []
 
 
 def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
+    torch.set_num_threads(config["threads"])
+    applied = apply_options(config.get("options", {}))
     client = _client(config)
     client.cancelled = channel.cancelled
-    channel.send({"event": "ready"})
+    channel.send({"event": "ready", "applied": applied})
     with contextlib.ExitStack() as connections:
         while (command := channel.receive()) is not None:
             try:
@@ -38,7 +41,6 @@ def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
 
 
 def _client(config: Mapping[str, Any]) -> EdgeClient:
-    torch.set_num_threads(config["threads"])
     return EdgeClient(
         load_model(config["model"]),
         Plan.from_dict(config["plan"]),
@@ -71,7 +73,8 @@ def _obey(
 def _generate(channel: ParentChannel, client: EdgeClient, command: Mapping[str, Any]) -> None:
     virtual = command["virtual_link"]
     conditions = Conditions(
-        throttle=command["throttle"],
+        pace=command["pace"],
+        cloud_pace=command["cloud_pace"],
         flows=_flows(LinkProfile.from_dict(virtual)) if virtual else None,
         facts=command["facts"],
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.errors import CancelledRunError, PeerLostError
+from workbench.links import Process
 from workbench.wire import Failure, failure_of
 
 __all__ = ["Child", "ParentChannel", "run_child"]
@@ -29,12 +30,24 @@ _STOP_LATENCY_S = 0.05  # how late a stop may be noticed
 
 
 class Child:
-    """A process of ours, as its parent sees it. Use from one thread; ``send`` from any."""
+    """A process of ours, as its parent sees it. Use from one thread; ``send`` from any.
 
-    def __init__(self, module: str, config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    Args:
+        module: what it runs, with ``python -m``.
+        config: the first line that it gets; None where the owner sends it later.
+        start: starts it as ``subprocess.Popen`` does: here, or where a link says.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        config: Mapping[str, Any] | None,
+        environment: Mapping[str, str],
+        start: Callable[..., Process] = subprocess.Popen,
+    ) -> None:
         self.name = module.rsplit(".", 1)[-1]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
-        self._process = subprocess.Popen(
+        self._process = start(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -45,7 +58,8 @@ class Child:
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name=f"{self.name}-events", daemon=True)
         self._reader.start()
-        self.send(config)
+        if config is not None:
+            self.send(config)
 
     @property
     def pid(self) -> int:

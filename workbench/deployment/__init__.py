@@ -1,0 +1,6 @@
+"""What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes to a run."""
+
+from workbench.deployment.deployment import Deployment, deploy
+from workbench.deployment.plans import HOST, cloud_only, device, edge_only, predict, split
+
+__all__ = ["HOST", "Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"]
