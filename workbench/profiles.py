@@ -457,7 +457,7 @@ def _check_way(name: str, way: OneWay) -> None:
             raise ProfileError(f"link {name!r}: {key} is a share from 0 to below 1, got {getattr(way, key)}")
     if not 1 <= way.loss_burst < math.inf:
         raise ProfileError(f"link {name!r}: loss_burst counts packets, 1 or more, got {way.loss_burst}")
-    if way.gilbert_elliott[0] > 1:
+    if way.loss_burst > 1 and way.gilbert_elliott[0] > 1:
         raise ProfileError(
             f"link {name!r}: a loss of {way.loss:g} in bursts of {way.loss_burst:g} packets cannot be: "
             "bursts have to be longer for so much loss"

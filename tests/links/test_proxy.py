@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from workbench.errors import LinkError
-from workbench.links import PacedFlow, ProxyLink
+from workbench.links import LinkTrace, PacedFlow, ProxyLink
+from workbench.links.traces import LinkStep
 from workbench.profiles import LinkProfile
 
 SOON_S = 20.0
@@ -181,6 +182,67 @@ def test_what_it_does_not_reproduce_is_noted() -> None:
         assert "0.1 ms" in notes
         assert "Gbit/s" in notes
         assert {"TCP slow start", "loss"} <= set(link.omits)
+
+
+def test_everything_that_a_direction_asks_for_in_vain_is_noted() -> None:
+    odd = LinkProfile(
+        0.1, 1e6, 1e6, uplink={"reorder": 0.1, "corrupt": 0.03}, downlink={"duplicate": 0.2}, name="odd"
+    )
+    with ProxyLink(odd) as link:
+        notes = " ".join(link.notes)
+        for word in ("10.00% reordering", "3.00% corruption", "20.00% duplication"):
+            assert word in notes
+        link.change(LinkProfile(0.1, 1e6, 1e6, downlink={"queue_bytes": 90_000}, name="short"))
+        assert link.notes == ("the proxy's queue never overflows: queue_bytes of 'short' is not reproduced",)
+
+
+def test_the_notes_are_those_of_a_whole_trace(link: ProxyLink) -> None:
+    link.change(LinkProfile(0.1, 1e6, 1e6, name="fine"))
+    assert link.notes == ()
+    link.follow(LinkTrace("lossy", (LinkStep(0.0), LinkStep(500.0, loss=0.25)), 900.0))
+    assert len(link.notes) == 1
+    assert "25.00% loss of 'fine'" in link.notes[0]
+
+
+def test_each_direction_has_its_own_delay(link: ProxyLink) -> None:
+    link.change(LinkProfile(0.5, 1e9, 1e9, uplink={"delay_s": 0.45}))
+    assert link.transfer_s(1, "up") >= 0.45 * 0.999
+    assert 0.05 * 0.999 <= link.transfer_s(1, "down") < 0.45
+
+
+def test_a_slow_queue_speeds_up_with_the_line(
+    pair: tuple[socket.socket, socket.socket], link: ProxyLink
+) -> None:
+    """A segment that would have taken minutes to leave does not hold up a line that is fast by now."""
+    link.change(LinkProfile(0.0, 100.0, 1e9))
+    near, far = pair
+    near.sendall(bytes(3000))
+    time.sleep(0.2)
+    link.change(LinkProfile(0.0, 1e8, 1e9))
+    assert _receive(far, 3000) == bytes(3000)
+
+
+def test_a_long_trace_fits_through_the_pipe(link: ProxyLink) -> None:
+    steps = tuple(LinkStep(index * 0.1, uplink_bps=1e6 + index) for index in range(3000))
+    link.follow(LinkTrace("long", steps, 300.0))
+    assert link.profile.uplink_bps >= 1e6
+    assert link.transfer_s(10_000, "up") >= 10_000 * 8 / 2e6
+
+
+def test_it_does_not_spin_while_it_follows_a_trace(link: ProxyLink) -> None:
+    with ExitStack() as stack:
+        _pair(link, stack)
+        link.follow(LinkTrace("steps", (LinkStep(0.0), LinkStep(0.05, uplink_bps=1e6)), 0.1), loop=True)
+        relay = psutil.Process(link.pid)
+        before = sum(relay.cpu_times()[:2])
+        time.sleep(0.5)
+        assert sum(relay.cpu_times()[:2]) - before < 0.15
+
+
+def test_a_connection_that_cannot_be_made_is_said(link: ProxyLink) -> None:
+    os.kill(link.pid, signal.SIGKILL)
+    with pytest.raises(LinkError, match="relay"):
+        link.connect()
 
 
 def test_its_flow_waits_for_what_was_sent_before() -> None:

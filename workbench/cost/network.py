@@ -74,19 +74,14 @@ class Path:
     """Both directions of a link between its two ends, from a cold start."""
 
     def __init__(self, link: LinkProfile, kind: str) -> None:
-        self._bps = {"up": link.uplink_bps, "down": link.downlink_bps}
         self._flows: dict[Direction, Flow] = {
             "up": make_flow(kind, link, "up"),
             "down": make_flow(kind, link, "down"),
         }
-        self._arrived_s = {"up": 0.0, "down": 0.0}
 
     def arrival_s(self, n_bytes: int, direction: Direction, at_s: float) -> float:
         """When a message that leaves at ``at_s`` has arrived whole, behind those sent before it."""
-        alone = at_s + self._flows[direction].transfer_s(n_bytes, at_s)
-        queued = self._arrived_s[direction] + n_bytes * 8 / self._bps[direction]
-        self._arrived_s[direction] = max(alone, queued if self._arrived_s[direction] > at_s else 0.0)
-        return self._arrived_s[direction]
+        return at_s + self._flows[direction].transfer_s(n_bytes, at_s)
 
 
 def _class_of(value: int) -> int:

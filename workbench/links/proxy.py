@@ -14,23 +14,31 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic
 from typing import IO, Any
 
 from workbench.errors import LinkError
-from workbench.links.base import Direction, Flow, Link, LinkStats
-from workbench.links.simulated import tcp_transfer_s
+from workbench.links.base import Direction, Flow, Link, LinkStats, shape_of
+from workbench.links.tcp import tcp_transfer_s
+from workbench.links.timetable import OUTAGE
+from workbench.links.traces import LinkTrace
 from workbench.profiles import LinkProfile
 
 __all__ = ["PacedFlow", "ProxyLink"]
 
 _ANSWER_S = 10.0  # how long the relay may take to answer
 _GRACE_S = 2.0  # and to end by itself
-_SILENCE_S = 30.0  # without a byte, a transfer has failed
 _FASTEST_BPS = 2e9
 _SHORTEST_RTT_S = 1e-3
+_WAYS: tuple[Direction, Direction] = ("up", "down")
+_NOT_REPRODUCED = (  # field of a direction, what it is called, and what the proxy does none of
+    ("loss", "loss", "loses"),
+    ("reorder", "reordering", "reorders"),
+    ("duplicate", "duplication", "duplicates"),
+    ("corrupt", "corruption", "corrupts"),
+)
 
 
 @dataclass
@@ -44,23 +52,31 @@ class PacedFlow(Flow):
     def transfer_s(self, n_bytes: int, at_s: float) -> float:
         wait_s = max(0.0, self.free_at_s - at_s)
         took_s = wait_s + tcp_transfer_s(n_bytes, self.profile, self.direction, slow_start=False)
-        self.free_at_s = at_s + took_s - self.profile.rtt_s / 2
+        self.free_at_s = at_s + took_s - self.profile.way(self.direction).delay_s
         return took_s
 
 
 class ProxyLink(Link):
-    """A relay on loopback that gives each direction its delay and rate.
+    """A relay on loopback that gives each direction its delay, jitter and rate.
 
     Every connection through it shares one bottleneck per direction, which keeps a clock of its own: a late
-    wake-up delays one chunk and nothing after it.
+    wake-up delays one chunk and nothing after it. In an outage bytes wait, none is lost.
     """
 
     kind = "proxy"
     models = ("delay", "bandwidth, shared by all connections", "jitter without reordering", "outages")
-    omits = ("TCP slow start", "loss", "queue overflow")
+    omits = (
+        "TCP slow start",
+        "TCP handshake",
+        "loss",
+        "reordering, duplication, corruption",
+        "queue overflow",
+    )
 
     def __init__(self, profile: LinkProfile) -> None:
-        self._profile = profile
+        self._profile = profile  # the last that was set; what a trace is put on
+        self._followed: tuple[LinkTrace, bool, float] | None = None  # with whether it loops and when it began
+        self._paused = False
         self._lock = threading.Lock()
         self._stats = LinkStats(0, 0)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the relay
@@ -73,14 +89,17 @@ class ProxyLink(Link):
             start_new_session=True,  # Ctrl-C is for the parent, which then closes us
         )
         try:
-            self._ask("shape", **_shape(profile))
+            self._ask("shape", shape=shape_of(profile))
         except BaseException:
             self.close()
             raise
 
     @property
     def profile(self) -> LinkProfile:
-        return self._profile
+        if self._followed is None:
+            return self._profile
+        trace, loop, started_s = self._followed
+        return trace.profile_at(self._profile, monotonic() - started_s, loop=loop)
 
     @property
     def pid(self) -> int:
@@ -89,7 +108,11 @@ class ProxyLink(Link):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(_notes(self._profile))
+        if self._followed is None:
+            return tuple(_notes([self._profile]))
+        return tuple(_notes([profile for _, profile, _ in self._followed[0].profiles(self._profile)]))
+
+    # ---- talking through it
 
     def open(self, target: str) -> str:
         """Relay to a server, e.g. ``tcp://127.0.0.1:5555``; returns the address to dial in its place.
@@ -103,38 +126,55 @@ class ProxyLink(Link):
         answer = self._ask("open", host=host.strip("[]"), port=int(port))
         return f"tcp://127.0.0.1:{answer['port']}"
 
+    def connect(self) -> tuple[socket.socket, socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(_ANSWER_S)
+            door = self._ask("open", host="127.0.0.1", port=server.getsockname()[1])["port"]
+            try:
+                edge = socket.create_connection(("127.0.0.1", door), timeout=_ANSWER_S)
+                with contextlib.ExitStack() as undo:
+                    undo.callback(edge.close)
+                    cloud, _ = server.accept()
+                    undo.pop_all()
+            except OSError as error:
+                raise LinkError(f"no connection through the relay: {error}{self._last_words()}") from error
+            finally:
+                with contextlib.suppress(LinkError):
+                    self._ask("forget", port=door)
+        for end in (edge, cloud):
+            end.settimeout(None)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return edge, cloud
+
+    # ---- shaping it
+
     def change(self, profile: LinkProfile) -> None:
-        self._ask("shape", **_shape(profile))
-        self._profile = profile
+        self._ask("shape", shape=shape_of(profile))
+        self._profile, self._followed, self._paused = profile, None, False
+
+    def follow(self, trace: LinkTrace, *, loop: bool = False) -> None:
+        rows, started_s = trace.shapes(self._profile), monotonic()
+        self._ask("follow", rows=rows, period_s=trace.duration_s if loop else None, started_s=started_s)
+        self._followed, self._paused = (trace, loop, started_s), False
 
     def pause(self) -> None:
         """An outage: nothing arrives until ``resume``; connections stand and nothing is lost."""
-        self._ask("pause")
+        held = self.profile
+        self._ask("shape", shape=OUTAGE)
+        self._profile, self._followed, self._paused = held, None, True
 
     def resume(self) -> None:
-        """End an outage."""
-        self._ask("resume")
+        """End an outage that ``pause`` began; one of a trace ends as the trace says."""
+        if self._paused:
+            self.change(self._profile)
+        else:
+            self._ask("stats")  # a closed link says so
 
     def cut(self) -> None:
         """Break every connection; new ones may be made."""
         self._ask("cut")
 
-    def transfer_s(self, n_bytes: int, direction: Direction) -> float:
-        if n_bytes <= 0:
-            raise LinkError(f"need at least one byte to measure a transfer, got {n_bytes}")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(_SILENCE_S)
-            address = self.open(f"tcp://127.0.0.1:{server.getsockname()[1]}")
-            try:
-                with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as client:
-                    far, _ = server.accept()
-                    with far:
-                        ends = (client, far) if direction == "up" else (far, client)
-                        return _measure(*ends, n_bytes)
-            except OSError as error:
-                raise LinkError(f"the relayed path broke: {error}") from error
-            finally:
-                self._ask("forget", port=int(address.rpartition(":")[2]))
+    # ---- what it does
 
     def stats(self) -> LinkStats:
         if self._relay.stdin is not None and not self._relay.stdin.closed:
@@ -165,8 +205,7 @@ class ProxyLink(Link):
             assert self._relay.stdin is not None
             assert self._relay.stdout is not None
             try:
-                self._relay.stdin.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-                self._relay.stdin.flush()
+                _write(self._relay.stdin, json.dumps({"command": command, **arguments}).encode() + b"\n")
                 line = _line(self._relay.stdout)
             except OSError as error:
                 raise LinkError(f"the relay is gone: {error}{self._last_words()}") from error
@@ -185,49 +224,35 @@ class ProxyLink(Link):
         return f"; its last words:\n{text}" if text else ""
 
 
-def _shape(profile: LinkProfile) -> dict[str, float]:
-    return {
-        "delay_s": profile.rtt_s / 2,
-        "jitter_s": profile.jitter_s,
-        "up_bps": profile.uplink_bps,
-        "down_bps": profile.downlink_bps,
-    }
+def _notes(profiles: Sequence[LinkProfile]) -> Iterator[str]:
+    """What of a profile, or of all those of a trace, a relay does not reproduce."""
+    name = repr(profiles[0].name)
+    ways = [profile.way(direction) for profile in profiles for direction in _WAYS]
+    for key, noun, verb in _NOT_REPRODUCED:
+        share = max(getattr(way, key) for way in ways)
+        if share:
+            yield f"the proxy {verb} nothing: the {share:.2%} {noun} of {name} is not reproduced"
+    if any(_says_a_queue(profile) for profile in profiles):
+        yield f"the proxy's queue never overflows: queue_bytes of {name} is not reproduced"
+    rtt_s = min(profile.rtt_s for profile in profiles)
+    if rtt_s < _SHORTEST_RTT_S:
+        yield f"the proxy itself takes some 0.2 ms a round trip, {name} {rtt_s * 1e3:g} ms"
+    if max(way.rate_bps for way in ways) > _FASTEST_BPS:
+        yield f"the proxy relays up to some {_FASTEST_BPS / 1e9:g} Gbit/s: {name} is faster"
 
 
-def _notes(profile: LinkProfile) -> Iterator[str]:
-    if profile.loss > 0:
-        yield f"the proxy loses nothing: the {profile.loss:.2%} loss of {profile.name!r} is not reproduced"
-    if profile.rtt_s < _SHORTEST_RTT_S:
-        yield f"the proxy itself takes some 0.2 ms a round trip, {profile.name!r} {profile.rtt_s * 1e3:g} ms"
-    if max(profile.uplink_bps, profile.downlink_bps) > _FASTEST_BPS:
-        yield f"the proxy relays up to some {_FASTEST_BPS / 1e9:g} Gbit/s: {profile.name!r} is faster"
+def _says_a_queue(profile: LinkProfile) -> bool:
+    return bool(
+        profile.queue_bytes or profile.uplink.get("queue_bytes") or profile.downlink.get("queue_bytes")
+    )
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def _line(stream: IO[bytes]) -> bytes:
     ready, _, _ = select.select([stream], [], [], _ANSWER_S)
     return stream.readline() if ready else b""
-
-
-def _measure(source: socket.socket, sink: socket.socket, n_bytes: int) -> float:
-    """Seconds from the first byte written to the last byte read."""
-    sink.settimeout(_SILENCE_S)
-    began_s: list[float] = []
-    sender = threading.Thread(target=_send, args=(source, n_bytes, began_s), daemon=True)
-    sender.start()
-    left = n_bytes
-    while left > 0:
-        got = len(sink.recv(min(left, 1 << 20)))
-        if not got:
-            raise LinkError(f"the relayed path broke with {left} of {n_bytes} bytes to come")
-        left -= got
-    took_s = perf_counter() - began_s[0]
-    sender.join()
-    return took_s
-
-
-def _send(source: socket.socket, n_bytes: int, began_s: list[float]) -> None:
-    piece = bytes(1 << 16)
-    began_s.append(perf_counter())
-    with contextlib.suppress(OSError):  # the reader finds out
-        while n_bytes > 0:
-            n_bytes -= source.send(piece[:n_bytes])

@@ -1,13 +1,16 @@
 """The process behind a ProxyLink: relays TCP connections with delay, jitter and a rate per direction.
 
 Run as ``python -m workbench.links.relay``. Commands come as JSON lines on standard input and are answered on
-standard output; at the end of its input the process ends.
+standard output; at the end of its input the process ends. A trace is followed by this process's own clock.
 
 A direction is a bottleneck with a clock: a chunk that comes at t leaves at ``max(t, free) + bits / rate``,
 which becomes the new ``free``, and arrives a delay later. Reading stops while that clock is ahead by more
-than a queue's length, so that the sender feels the rate. What waits in the socket after a read has come by
-then: it counts from that moment, however late it is read, so that a busy host costs no rate. One thread
-waits for sockets and for the next moment that matters; it never spins.
+than a queue's length, so that the sender feels the rate. When the rate changes, what has not left yet leaves
+at the new one; in an outage a direction stands still, and all of it is later by the outage's length.
+
+What waits in the socket after a read has come by then: it counts from that moment, however late it is read,
+so that a busy host costs no rate. One thread waits for sockets and for the next moment that matters; it never
+spins.
 """
 
 from __future__ import annotations
@@ -16,19 +19,22 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import math
 import os
-import random
 import select
 import socket
 import sys
 import termios
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Bottleneck", "Relay"]
+from workbench.links.jitter import Jitter
+from workbench.links.timetable import Timetable
+
+__all__ = ["Bottleneck", "Chunk", "Relay"]
 
 _QUEUE_S = 0.02  # how far a bottleneck's clock may be ahead before reading stops
 _SMALLEST, _LARGEST = 1448, 1 << 18  # bytes of a chunk: a segment, and what copies fast
@@ -45,33 +51,72 @@ class Bottleneck:
     rate_bps: float = 1e9
     delay_s: float = 0.0
     jitter_s: float = 0.0
+    jitter_distribution: str = "normal"
+    jitter_correlation: float = 0.0
     free_s: float = 0.0  # when all that was admitted has left
     last_s: float = 0.0  # when the last of it arrives
+    stopped_s: float | None = None  # since when there is an outage
     n_bytes: int = 0
-    dice: random.Random = field(default_factory=lambda: random.Random(0))
-    _extra_s: float = 0.0  # this burst's jitter
+    jitter: Jitter = field(default_factory=Jitter)
+    _unit: float = 0.0  # this burst's jitter, in standard deviations
 
     @property
     def chunk_bytes(self) -> int:
         return min(_LARGEST, max(_SMALLEST, int(self.rate_bps * _CHUNK_S / 8)))
 
     def admit(self, came_s: float, n_bytes: int) -> float:
-        """When a chunk that came then arrives at the other end. Never before an earlier one."""
+        """When a chunk that came then arrives at the other end, which it leaves for at ``free_s``.
+
+        Never before an earlier one.
+        """
         if self.free_s <= came_s and self.jitter_s > 0:  # jitter is drawn per burst: a queue keeps its order
-            self._extra_s = max(-self.delay_s, self.dice.gauss(0.0, self.jitter_s))
+            self._unit = self.jitter.draw(self.jitter_distribution, self.jitter_correlation)
+        extra_s = max(-self.delay_s, self._unit * self.jitter_s)
         self.free_s = max(came_s, self.free_s) + n_bytes * 8 / self.rate_bps
-        self.last_s = max(self.last_s, self.free_s + self.delay_s + (self._extra_s if self.jitter_s else 0.0))
+        self.last_s = max(self.last_s, self.free_s + self.delay_s + extra_s)
         self.n_bytes += n_bytes
         return self.last_s
 
     def reads_from_s(self) -> float:
-        """The moment from which more may be read."""
-        return self.free_s - _QUEUE_S
+        """The moment from which more may be read; infinite in an outage."""
+        return self.free_s - _QUEUE_S if self.stopped_s is None else math.inf
 
-    def shift(self, seconds: float, now_s: float) -> None:
-        """Everything under way is later by this much, and nothing leaves before now."""
-        self.free_s = max(self.free_s + seconds, now_s)
-        self.last_s += seconds
+    def change(self, way: Mapping[str, Any] | None, now_s: float, queues: list[deque[Chunk]]) -> None:
+        """Have the fields of a ``OneWay`` from now on, or an outage, and re-time what is under way."""
+        if way is None:
+            self.stopped_s = now_s if self.stopped_s is None else self.stopped_s
+            return
+        lost_s = 0.0 if self.stopped_s is None else now_s - self.stopped_s
+        stretch, later_s = self.rate_bps / way["rate_bps"], way["delay_s"] - self.delay_s
+        self.stopped_s = None
+        self.free_s += lost_s
+        self.free_s = now_s + max(0.0, self.free_s - now_s) * stretch
+        for queue in queues:
+            _retime(queue, now_s, lost_s, stretch, later_s)
+        self.last_s = max((queue[-1].due_s for queue in queues if queue), default=0.0)
+        for key in ("rate_bps", "delay_s", "jitter_s", "jitter_distribution", "jitter_correlation"):
+            setattr(self, key, way[key])
+
+
+class Chunk(NamedTuple):
+    """Bytes on their way."""
+
+    leaves_s: float  # the bottleneck
+    due_s: float  # at the other end
+    data: memoryview | None  # None ends the stream
+
+
+def _retime(queue: deque[Chunk], now_s: float, lost_s: float, stretch: float, later_s: float) -> None:
+    """All is later by an outage; what has not left yet takes ``stretch`` times as long, and the new delay."""
+    last_s = 0.0
+    for _ in range(len(queue)):
+        leaves_s, due_s, data = queue.popleft()
+        leaves_s, due_s = leaves_s + lost_s, due_s + lost_s
+        if leaves_s > now_s:
+            stretched_s = now_s + (leaves_s - now_s) * stretch
+            leaves_s, due_s = stretched_s, due_s + stretched_s - leaves_s + later_s
+        last_s = max(last_s, leaves_s, due_s)
+        queue.append(Chunk(leaves_s, last_s, data))
 
 
 @dataclass(eq=False)
@@ -81,7 +126,7 @@ class _Pipe:
     source: socket.socket
     sink: socket.socket
     path: Bottleneck
-    queue: deque[tuple[float, memoryview | None]] = field(default_factory=deque)  # None ends the stream
+    queue: deque[Chunk] = field(default_factory=deque)
     ended: bool = False  # nothing more is read
     done: bool = False  # nothing more is written
     blocked: bool = False  # the sink takes no more for now
@@ -95,29 +140,27 @@ class _Pipe:
         if self.waiting <= 0:
             self.waiting, self.seen_s = _readable_bytes(self.source), now_s
         self.ended = not data
-        self.queue.append((self.path.admit(came_s, len(data)), memoryview(data) if data else None))
+        due_s = self.path.admit(came_s, len(data))
+        self.queue.append(Chunk(self.path.free_s, due_s, memoryview(data) if data else None))
 
     def write_due(self, now_s: float) -> None:
         self.blocked = False
-        while self.queue and self.queue[0][0] <= now_s and not self.blocked:
-            due_s, data = self.queue.popleft()
-            if data is None:
+        while self.queue and self.queue[0].due_s <= now_s and not self.blocked:
+            chunk = self.queue.popleft()
+            if chunk.data is None:
                 self.done = True
                 self.sink.shutdown(socket.SHUT_WR)
             else:
-                self._write(due_s, data)
+                self._write(chunk, chunk.data)
 
-    def _write(self, due_s: float, data: memoryview) -> None:
+    def _write(self, chunk: Chunk, data: memoryview) -> None:
         try:
             sent = self.sink.send(data)
         except BlockingIOError:
             sent = 0
         if sent < len(data):
             self.blocked = True
-            self.queue.appendleft((due_s, data[sent:]))
-
-    def shift(self, seconds: float) -> None:
-        self.queue = deque((due_s + seconds, data) for due_s, data in self.queue)
+            self.queue.appendleft(chunk._replace(data=data[sent:]))
 
 
 class Relay:
@@ -127,7 +170,7 @@ class Relay:
         self._paths = {"up": Bottleneck(), "down": Bottleneck()}
         self._listeners: dict[socket.socket, tuple[str, int]] = {}
         self._pairs: list[tuple[_Pipe, _Pipe]] = []
-        self._paused_s: float | None = None
+        self._timetable: Timetable | None = None
         self._input = b""
 
     def run(self) -> None:
@@ -140,6 +183,8 @@ class Relay:
         now_s = monotonic()
         readers, writers, wake_s = self._interests(now_s)
         ready, writable, _ = select.select(readers, writers, [], max(0.0, wake_s - now_s))
+        if self._timetable is not None:
+            self._shape(self._timetable.due(monotonic()))
         if 0 in ready and not self._obey():
             return False
         for listener in [s for s in ready if s in self._listeners]:
@@ -154,13 +199,15 @@ class Relay:
         readers: list[Any] = [0, *self._listeners]
         writers: list[Any] = []
         wake_s = now_s + _IDLE_S
-        if self._paused_s is not None:
-            return readers, writers, wake_s
+        if self._timetable is not None:
+            wake_s = min(wake_s, self._timetable.next_s())
         for pipe in self._pipes():
+            if pipe.path.stopped_s is not None:
+                continue
             if pipe.blocked:
                 writers.append(pipe.sink)
             elif pipe.queue:
-                wake_s = min(wake_s, pipe.queue[0][0])
+                wake_s = min(wake_s, pipe.queue[0].due_s)
             if not pipe.ended and not pipe.blocked:
                 if pipe.path.reads_from_s() <= now_s:
                     readers.append(pipe.source)
@@ -176,9 +223,9 @@ class Relay:
         """One pipe's share of a turn; a broken connection ends both of its directions."""
         now_s = monotonic()
         try:
-            if readable and self._paused_s is None and pipe.path.reads_from_s() <= now_s:
+            if readable and pipe.path.reads_from_s() <= now_s:
                 pipe.read(now_s)
-            if self._paused_s is None and (writable or not pipe.blocked):
+            if pipe.path.stopped_s is None and (writable or not pipe.blocked):
                 pipe.write_due(now_s)
         except OSError:
             self._break(pipe)
@@ -221,9 +268,20 @@ class Relay:
             sys.stdout.flush()
         return bool(data)
 
-    def _on_shape(self, delay_s: float, jitter_s: float, up_bps: float, down_bps: float) -> None:
-        for path, rate_bps in ((self._paths["up"], up_bps), (self._paths["down"], down_bps)):
-            path.rate_bps, path.delay_s, path.jitter_s = rate_bps, delay_s, jitter_s
+    def _on_shape(self, shape: dict[str, Any]) -> None:
+        self._timetable = None
+        self._shape(shape)
+
+    def _on_follow(self, rows: list[Any], period_s: float | None, started_s: float) -> None:
+        self._timetable = Timetable(rows, period_s, started_s)
+        self._shape(self._timetable.due(monotonic()))
+
+    def _shape(self, shape: Mapping[str, Any] | None) -> None:
+        if shape is None:
+            return
+        now_s = monotonic()
+        for way, path in self._paths.items():
+            path.change(shape[way], now_s, [pipe.queue for pipe in self._pipes() if pipe.path is path])
 
     def _on_open(self, host: str, port: int) -> dict[str, Any]:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -237,19 +295,6 @@ class Relay:
 
     def _on_stats(self) -> dict[str, Any]:
         return {way: path.n_bytes for way, path in self._paths.items()}
-
-    def _on_pause(self) -> None:
-        self._paused_s = self._paused_s or monotonic()
-
-    def _on_resume(self) -> None:
-        if self._paused_s is None:
-            return
-        lost_s = monotonic() - self._paused_s
-        self._paused_s = None
-        for path in self._paths.values():
-            path.shift(lost_s, monotonic())
-        for pipe in self._pipes():
-            pipe.shift(lost_s)
 
     def _on_cut(self) -> None:
         for up, down in self._pairs:

@@ -163,8 +163,8 @@ class NetemLink(Link, Datagrams):
         self._followed = (trace, loop, monotonic())
 
     def pause(self) -> None:
+        self._profile, self._followed = self.profile, None
         self._shape(OUTAGE)
-        self._followed = None
 
     def resume(self) -> None:
         self.change(self._profile)
