@@ -36,6 +36,7 @@ _HEADER_BYTES = FRAME_BYTES - MSS_BYTES
 _MOST_BACKOFF = 2.0**9
 _BETA, _C = 0.7, 0.4  # CUBIC's
 _FRIENDLY = 3 * (1 - _BETA) / (1 + _BETA)  # segments per round trip: RFC 9438, section 4.3
+_LEAST_GROWTH = 0.05  # segments per acknowledgement while no loss has told what the path holds: Linux's
 _TRAIN_S = 2e-3  # acknowledgements closer than this belong together (HyStart)
 _LEAST_RISE_S, _MOST_RISE_S = 4e-3, 16e-3  # of the round trip (HyStart)
 _HYSTART_WINDOW, _HYSTART_SAMPLES = 16.0, 8
@@ -122,7 +123,8 @@ class _Window:
         self.friendly += _FRIENDLY / self.segments
         since_s = now_s - self.epoch_s + self.least_rtt_s
         target = max(self.origin + _C * (since_s - self.plateau_s) ** 3, self.friendly)
-        self.segments += max(0.0, min(target, 1.5 * self.segments) - self.segments) / self.segments
+        least = _LEAST_GROWTH if self.most == 0 else 0.0
+        self.segments += max(least, (min(target, 1.5 * self.segments) - self.segments) / self.segments)
 
 
 class PacketFlow(Flow):

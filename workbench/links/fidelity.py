@@ -20,7 +20,11 @@ SIZES = (1, 4096, 100_000, 1_000_000)
 """Bytes: a token, a boundary activation of one token, of a short prompt, and of a long one."""
 
 _WARM_AFTER = 3  # messages of that size on one connection
-_LONG_S = (0.5, 3.0)  # what takes longer than this is repeated less often
+_LONG_S, _VERY_LONG_S = 0.5, 3.0  # what takes longer is repeated less often, and then not at all
+
+
+Connection = Literal["cold", "warm"]
+_CONNECTIONS: tuple[tuple[Connection, int], ...] = (("cold", 0), ("warm", -1))  # with the message that counts
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Transfer:
     kind: str
     direction: Direction
     n_bytes: int
-    connection: Literal["cold", "warm"]  # the first message, or the one after three others of its size
+    connection: Connection  # the first message, or the one after three others of its size
     seconds: float  # median
     asked_s: float  # half a round trip and the bits at the profile's rate
     repeats: int
@@ -60,9 +64,9 @@ def transfers(link: Link, sizes: Sequence[int] = SIZES, *, repeats: int = 5) -> 
     for direction in ("up", "down"):
         for n_bytes in sizes:
             ideal_s = asked_s(link.profile, direction, n_bytes)
-            times = max(1, repeats // (1 + sum(ideal_s > long_s for long_s in _LONG_S)))
-            runs = [_messages(link, direction, n_bytes) for _ in range(times)]
-            for connection, index in (("cold", 0), ("warm", -1)):
+            times = _times(ideal_s, repeats)
+            runs = [_messages(link, direction, n_bytes, turn) for turn in range(times)]
+            for connection, index in _CONNECTIONS:
                 yield Transfer(
                     link.profile.name,
                     link.kind,
@@ -71,16 +75,27 @@ def transfers(link: Link, sizes: Sequence[int] = SIZES, *, repeats: int = 5) -> 
                     connection,
                     median(run[index] for run in runs),
                     ideal_s,
-                    times,
+                    len(runs),
                     "modelled" if isinstance(link, SimulatedLink) else "measured",
                 )
 
 
-def _messages(link: Link, direction: Direction, n_bytes: int) -> list[float]:
-    """Seconds of messages that follow each other on a fresh connection."""
+def _times(ideal_s: float, repeats: int) -> int:
+    if ideal_s > _VERY_LONG_S:
+        return 1
+    return max(1, repeats // 3) if ideal_s > _LONG_S else repeats
+
+
+def _messages(link: Link, direction: Direction, n_bytes: int, turn: int) -> list[float]:
+    """Seconds of messages that follow each other on a fresh connection.
+
+    A simulated one goes packet by packet where each connection is another draw: with jitter or loss.
+    """
     count = _WARM_AFTER + 1
     if isinstance(link, SimulatedLink):
-        with SimulatedLink(link.profile) as fresh:
+        way = link.profile.way(direction)
+        is_random = bool(way.jitter_s or way.loss or way.corrupt)
+        with SimulatedLink(link.profile, packets=is_random, seed=turn) as fresh:
             return [fresh.transfer_s(n_bytes, direction) for _ in range(count)]
     with ExitStack() as stack:
         edge, cloud = (stack.enter_context(end) for end in link.connect())

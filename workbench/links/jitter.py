@@ -1,4 +1,4 @@
-"""Jitter and loss as dice: what differs from packet to packet."""
+"""Jitter and loss: what differs from packet to packet, as dice and on average."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from statistics import NormalDist
 
 from workbench.profiles import OneWay
 
-__all__ = ["Jitter", "Loss"]
+__all__ = ["Jitter", "Loss", "lateness_s"]
+
+_FRAME_BITS = 1514 * 8
+_FAR = 6.0  # standard deviations, beyond which nothing is expected
+_STEP = 0.05
 
 
 def _pareto(dice: random.Random) -> float:
@@ -54,3 +60,26 @@ class Loss:
         to_bad, to_good = way.gilbert_elliott
         self._is_bad = self.dice.random() < (1 - to_good if self._is_bad else to_bad)
         return self._is_bad
+
+
+def lateness_s(way: OneWay, packets: int) -> float:
+    """How late the last of several packets is on average, sent one behind the other, that keep their order.
+
+    Each has a delay of its own, and none overtakes: the last one comes when the latest has, less the time on
+    the line from that one to it. Delays are taken as normally distributed.
+    """
+    own_s = way.jitter_s * math.sqrt(1 - way.jitter_correlation)  # what packets do not have in common
+    if own_s == 0 or packets <= 1:
+        return 0.0
+    apart = _FRAME_BITS / way.rate_bps / own_s
+    apart = float(f"{apart:.2g}")
+    return own_s * _largest(min(packets, 1 + math.ceil(2 * _FAR / apart), 400), apart)
+
+
+@lru_cache(maxsize=4096)
+def _largest(count: int, apart: float) -> float:
+    """Mean of ``max(z_j - j * apart)`` over so many independent standard normal z_j, j = 0, 1, …"""
+    below = NormalDist().cdf
+    points = [-_FAR + (index + 0.5) * _STEP for index in range(int(2 * _FAR / _STEP))]
+    chances = (math.prod(below(x + j * apart) for j in range(count)) for x in points)
+    return sum((x > 0) - chance for x, chance in zip(points, chances, strict=True)) * _STEP

@@ -6,14 +6,13 @@ Both ends are sockets of this process, wherever the path runs: one clock times t
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 from time import perf_counter
 
 from workbench.errors import LinkError
 
-__all__ = ["SILENCE_S", "rate_bps", "round_trips_s", "settle", "transfer_s"]
+__all__ = ["SILENCE_S", "rate_bps", "round_trips_s", "transfer_s"]
 
 SILENCE_S = 30.0  # without a byte, a path is broken
 _PIECE = bytes(1 << 16)
@@ -76,13 +75,6 @@ def rate_bps(source: socket.socket, sink: socket.socket, *, warm_s: float, for_s
         ending.set()
         sink.shutdown(socket.SHUT_RDWR)
         sender.join(SILENCE_S)
-
-
-def settle(sink: socket.socket, quiet_s: float) -> None:
-    """Read and drop what still comes, until nothing has come for a while."""
-    while select.select([sink], [], [], quiet_s)[0]:
-        if not sink.recv(1 << 20):
-            return
 
 
 def _count(sink: socket.socket, warm_s: float, for_s: float) -> float:

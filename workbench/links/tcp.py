@@ -9,6 +9,8 @@ What it follows:
   TCP latency", 2000); from then on a window that each further loss shrinks to 0.7 (RFC 9438), down to what
   goes on for ever: the larger of the throughput equation of RFC 5348 (Padhye et al., 1998) and CUBIC's
   response function (RFC 9438). A burst counts as one loss (RFC 5348, section 5.2)
+- jitter that keeps the order: a packet that is late holds up those behind it, so that the last of several is
+  late by the largest of their delays (``jitter.lateness_s``), and so are acknowledgements
 - an outage, in which all is lost: the connection goes on with the first retransmission after it, whose
   timeout has doubled each time (RFC 6298, section 5.5), from a window of one segment (RFC 5681)
 
@@ -27,6 +29,7 @@ from typing import NamedTuple
 from workbench.errors import LinkError
 from workbench.links.base import Direction, Flow
 from workbench.links.course import Course, Leg
+from workbench.links.jitter import lateness_s
 from workbench.profiles import LinkProfile
 
 __all__ = [
@@ -184,8 +187,9 @@ class TcpFlow(Flow):
                 continue
             free = (leg.until_s - at_s) / byte_s
             n = min(n_bytes - done, room, free)
-            pieces.append(_Piece(done, done + n, at_s, byte_s, leg.way.delay_s))
-            self._acks.append((at_s + leg.rtt_s + MSS_BYTES * byte_s, n))
+            late_s = lateness_s(leg.way, math.ceil(n / MSS_BYTES)) if leg.way.jitter_s else 0.0
+            pieces.append(_Piece(done, done + n, at_s, byte_s, leg.way.delay_s + late_s))
+            self._acks.append((at_s + leg.rtt_s + MSS_BYTES * byte_s + 2 * late_s, n))
             self._in_flight += n
             self._peak = max(self._peak, self._in_flight)
             at_s, done = leg.until_s if n == free else at_s + n * byte_s, done + n

@@ -18,9 +18,12 @@ __all__ = ["End", "VethPath"]
 
 _MAX_BURST_S = 1e-4  # what TCP may hand over in one piece: more would arrive in lumps
 _SEGMENT_BYTES = 1448
+_BUFFERS = "4096 2097152 16777216"  # least, usual and most bytes of a socket's
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 _SETTINGS = {
     "ipv4/tcp_no_metrics_save": "1",  # a new connection is a cold one, whatever an earlier one learned
+    "ipv4/tcp_wmem": _BUFFERS,  # a message waits for the path alone, not for its writer to be woken
+    "ipv4/tcp_rmem": _BUFFERS,
     "ipv6/conf/all/disable_ipv6": "1",  # its announcements would share the path
 }
 
