@@ -19,7 +19,7 @@ __all__ = ["SIZES", "Transfer", "asked_s", "transfers"]
 SIZES = (1, 4096, 100_000, 1_000_000)
 """Bytes: a token, a boundary activation of one token, of a short prompt, and of a long one."""
 
-_WARM_AFTER = 3  # messages of that size on one connection
+_WARM_AFTER = 2  # messages of that size on one connection
 _LONG_S, _VERY_LONG_S = 0.5, 3.0  # what takes longer is repeated less often, and then not at all
 
 
@@ -35,7 +35,7 @@ class Transfer:
     kind: str
     direction: Direction
     n_bytes: int
-    connection: Connection  # the first message, or the one after three others of its size
+    connection: Connection  # the first message, or the one after two others of its size
     seconds: float  # median
     asked_s: float  # half a round trip and the bits at the profile's rate
     repeats: int

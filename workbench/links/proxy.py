@@ -14,16 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import IO, Any
 
 from workbench.errors import LinkError
-from workbench.links.base import Direction, Flow, Link, LinkStats, shape_of
+from workbench.links.base import Direction, Flow, LinkStats, shape_of
+from workbench.links.shaped import ShapedLink
 from workbench.links.tcp import tcp_transfer_s
-from workbench.links.timetable import OUTAGE
-from workbench.links.traces import LinkTrace
 from workbench.profiles import LinkProfile
 
 __all__ = ["PacedFlow", "ProxyLink"]
@@ -56,7 +54,7 @@ class PacedFlow(Flow):
         return took_s
 
 
-class ProxyLink(Link):
+class ProxyLink(ShapedLink):
     """A relay on loopback that gives each direction its delay, jitter and rate.
 
     Every connection through it shares one bottleneck per direction, which keeps a clock of its own: a late
@@ -74,9 +72,7 @@ class ProxyLink(Link):
     )
 
     def __init__(self, profile: LinkProfile) -> None:
-        self._profile = profile  # the last that was set; what a trace is put on
-        self._followed: tuple[LinkTrace, bool, float] | None = None  # with whether it loops and when it began
-        self._paused = False
+        super().__init__(profile)
         self._lock = threading.Lock()
         self._stats = LinkStats(0, 0)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the relay
@@ -89,17 +85,10 @@ class ProxyLink(Link):
             start_new_session=True,  # Ctrl-C is for the parent, which then closes us
         )
         try:
-            self._ask("shape", shape=shape_of(profile))
+            self._shape(shape_of(profile))
         except BaseException:
             self.close()
             raise
-
-    @property
-    def profile(self) -> LinkProfile:
-        if self._followed is None:
-            return self._profile
-        trace, loop, started_s = self._followed
-        return trace.profile_at(self._profile, monotonic() - started_s, loop=loop)
 
     @property
     def pid(self) -> int:
@@ -108,9 +97,7 @@ class ProxyLink(Link):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if self._followed is None:
-            return tuple(_notes([self._profile]))
-        return tuple(_notes([profile for _, profile, _ in self._followed[0].profiles(self._profile)]))
+        return tuple(_notes(self.profiles()))
 
     # ---- talking through it
 
@@ -148,27 +135,14 @@ class ProxyLink(Link):
 
     # ---- shaping it
 
-    def change(self, profile: LinkProfile) -> None:
-        self._ask("shape", shape=shape_of(profile))
-        self._profile, self._followed, self._paused = profile, None, False
+    def _shape(self, shape: Mapping[Any, Any]) -> None:
+        self._ask("shape", shape=shape)
 
-    def follow(self, trace: LinkTrace, *, loop: bool = False) -> None:
-        rows, started_s = trace.shapes(self._profile), monotonic()
-        self._ask("follow", rows=rows, period_s=trace.duration_s if loop else None, started_s=started_s)
-        self._followed, self._paused = (trace, loop, started_s), False
+    def _keep(self, rows: list[tuple[float, Any]], period_s: float | None, started_s: float) -> None:
+        self._ask("follow", rows=rows, period_s=period_s, started_s=started_s)
 
-    def pause(self) -> None:
-        """An outage: nothing arrives until ``resume``; connections stand and nothing is lost."""
-        held = self.profile
-        self._ask("shape", shape=OUTAGE)
-        self._profile, self._followed, self._paused = held, None, True
-
-    def resume(self) -> None:
-        """End an outage that ``pause`` began; one of a trace ends as the trace says."""
-        if self._paused:
-            self.change(self._profile)
-        else:
-            self._ask("stats")  # a closed link says so
+    def _check_open(self) -> None:
+        self._ask("stats")
 
     def cut(self) -> None:
         """Break every connection; new ones may be made."""

@@ -10,18 +10,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from workbench.errors import LinkError
-from workbench.links.base import Link, LinkStats, Site, shape_of
+from workbench.links.base import LinkStats, Site, shape_of
 from workbench.links.netem.addresses import CLOUD_ADDRESS, EDGE_ADDRESS
 from workbench.links.netem.messages import Messages
 from workbench.links.netem.process import NamespaceProcess
-from workbench.links.timetable import OUTAGE
-from workbench.links.traces import LinkTrace
+from workbench.links.shaped import ShapedLink
 from workbench.links.verify import Datagrams
 from workbench.profiles import LinkProfile
 
@@ -37,7 +35,7 @@ _SHORTEST_RTT_S = 5e-4
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}  # no hub can be reached from in there, and a timeout would be all we learn
 
 
-class NetemLink(Link, Datagrams):
+class NetemLink(ShapedLink, Datagrams):
     """Real TCP over a real kernel's netem, out of reach of the host's own interfaces.
 
     A keeper process holds the namespaces; both sides of a run are started in them (``site``). All of it ends
@@ -63,8 +61,7 @@ class NetemLink(Link, Datagrams):
     def __init__(self, profile: LinkProfile) -> None:
         if not sys.platform.startswith("linux"):
             raise LinkError("netem is a part of Linux: use link_kind='proxy' here")
-        self._profile = profile
-        self._followed: tuple[LinkTrace, bool, float] | None = None
+        super().__init__(profile)
         self._lock = threading.Lock()
         self._last = LinkStats(0, 0)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the keeper
@@ -89,20 +86,13 @@ class NetemLink(Link, Datagrams):
             raise
 
     @property
-    def profile(self) -> LinkProfile:
-        if self._followed is None:
-            return self._profile
-        trace, loop, began_s = self._followed
-        return trace.profile_at(self._profile, monotonic() - began_s, loop=loop)
-
-    @property
     def pid(self) -> int:
         """Of the keeper's process."""
         return self._keeper.pid
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(_notes(self._profile, self._congestion_control))
+        return tuple(_notes(self.profiles(), self._congestion_control))
 
     # ---- talking through it
 
@@ -149,25 +139,18 @@ class NetemLink(Link, Datagrams):
 
     # ---- shaping it
 
-    def change(self, profile: LinkProfile) -> None:
-        self._shape(shape_of(profile))
-        self._profile, self._followed = profile, None
+    def _shape(self, shape: Mapping[Any, Any]) -> None:
+        self._ask("shape", shape=shape)
 
-    def follow(self, trace: LinkTrace, *, loop: bool = False) -> None:
-        rows = [[at_s, shape] for at_s, shape in trace.shapes(self._profile)]
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+    def _keep(self, rows: list[tuple[float, Any]], period_s: float | None, started_s: float) -> None:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:  # longer than a message may be
             json.dump(rows, file)
             file.flush()
             file.seek(0)
-            self._ask("follow", file.fileno(), period_s=trace.duration_s if loop else None)
-        self._followed = (trace, loop, monotonic())
+            self._ask("follow", file.fileno(), period_s=period_s, started_s=started_s)
 
-    def pause(self) -> None:
-        self._profile, self._followed = self.profile, None
-        self._shape(OUTAGE)
-
-    def resume(self) -> None:
-        self.change(self._profile)
+    def _check_open(self) -> None:
+        self._ask("state")
 
     # ---- what it does
 
@@ -195,9 +178,6 @@ class NetemLink(Link, Datagrams):
             self._stderr.close()
 
     # ---- the keeper
-
-    def _shape(self, shape: Mapping[Any, Any]) -> None:
-        self._ask("shape", shape=shape)
 
     def _start(
         self,
@@ -269,10 +249,12 @@ class NetemLink(Link, Datagrams):
         return f"; its last words:\n{text}" if text else ""
 
 
-def _notes(profile: LinkProfile, congestion_control: str) -> Iterator[str]:
+def _notes(profiles: Sequence[LinkProfile], congestion_control: str) -> Iterator[str]:
+    name = repr(profiles[0].name)
     if congestion_control != "cubic":
         yield f"TCP here is {congestion_control}: predictions are of CUBIC, which this system does not allow"
-    if profile.rtt_s < _SHORTEST_RTT_S:
-        yield f"the kernel itself takes some 0.1 ms a round trip, {profile.name!r} {profile.rtt_s * 1e3:g} ms"
-    if max(profile.uplink_bps, profile.downlink_bps) > _FASTEST_BPS:
-        yield f"a veth pair carries some {_FASTEST_BPS / 1e9:g} Gbit/s here: {profile.name!r} is faster"
+    rtt_s = min(profile.rtt_s for profile in profiles)
+    if rtt_s < _SHORTEST_RTT_S:
+        yield f"the kernel itself takes some 0.1 ms a round trip, {name} {rtt_s * 1e3:g} ms"
+    if max(max(profile.uplink_bps, profile.downlink_bps) for profile in profiles) > _FASTEST_BPS:
+        yield f"a veth pair carries some {_FASTEST_BPS / 1e9:g} Gbit/s here: {name} is faster"

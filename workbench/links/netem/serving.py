@@ -79,9 +79,9 @@ class Keeper:
         self._set(shape)
         return {"settings": {way: asdict(s) for way, s in self._path.read_back().items()}}, []
 
-    def _on_follow(self, rows: int, *, period_s: float | None) -> _Answer:
+    def _on_follow(self, rows: int, *, period_s: float | None, started_s: float) -> _Answer:
         with os.fdopen(os.dup(rows), encoding="utf-8") as file:
-            self._timetable = Timetable(json.load(file), period_s, monotonic())
+            self._timetable = Timetable(json.load(file), period_s, started_s)
         self._keep_time()
         return {}, []
 
