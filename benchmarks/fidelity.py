@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -54,11 +55,7 @@ Case = dict[str, Any]
 def main() -> None:
     """Measure, print every figure beside its target, write the records."""
     arguments = _arguments()
-    records = {kind: measured(kind) for kind in ("simulated", "proxy")}
-    runs: list[Case] = []
-    if not arguments.without_netem:
-        records["netem"] = _elsewhere("benchmarks.measures.links", "--kind", "netem")
-        runs = _elsewhere("benchmarks.measures.netem_run")
+    records, runs = _records(with_netem=not arguments.without_netem)
     dilation = dilation_errors()
     cases = [case for record in records.values() for case in record["cases"]]
     traces = [trace for record in records.values() for trace in record.get("traces", ())]
@@ -89,6 +86,18 @@ def main() -> None:
         more = {"traces": traces, "runs": runs, "dilation": [asdict(case) for case in dilation]}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         write_text(arguments.json, json.dumps(record | more, indent=1) + "\n")
+
+
+def _records(*, with_netem: bool) -> tuple[dict[str, Case], list[Case]]:
+    """Of each kind of link, and of requests over netem. Links mostly wait: two kinds at the same time."""
+    with ThreadPoolExecutor() as pool:
+        module = "benchmarks.measures.links"
+        netem = pool.submit(_elsewhere, module, "--kind", "netem") if with_netem else None
+        records = {kind: measured(kind) for kind in ("proxy", "simulated")}
+        if netem is None:
+            return records, []
+        records["netem"] = netem.result()
+    return records, _elsewhere("benchmarks.measures.netem_run")
 
 
 def _arguments() -> argparse.Namespace:

@@ -40,6 +40,17 @@ ROWS = {
     "redraw_ms_p95": Row("… 95th percentile (ms)", "≤ 400"),
     "notebook_seconds_max": Row("slowest notebook, opened → all cells run (s)", "≤ 180"),
     "notebook_mb_max": Row("largest executed notebook (MB)", "≤ 6", "{:.1f}"),
+    "netem_rtt_error_median": Row("netem, round trip: off from what is asked, median", "≤ 2 %", "{:.2%}"),
+    "netem_rate_error_median": Row("netem, rate: off, median", "≤ 5 %", "{:.2%}"),
+    "proxy_rtt_error_median": Row("proxy, round trip: off, median", "≤ 5 %", "{:.2%}"),
+    "proxy_rate_error_median": Row("proxy, rate: off, median", "≤ 5 %", "{:.2%}"),
+    "simulated_transfer_error_median": Row("a message simulated, against netem, median", "≤ 5 %", "{:.1%}"),
+    "simulated_transfer_error_p90": Row("… 90th percentile, cold starts included", "≤ 15 %", "{:.1%}"),
+    "netem_ttft_error_median": Row("TTFT over netem, against its prediction, median", "–", "{:.1%}"),
+    "netem_tpot_error_median": Row("TPOT over netem, against its prediction, median", "–", "{:.1%}"),
+    "dilation_error_median": Row("dilation: off from the modelled time, median", "≤ 3 %", "{:.2%}"),
+    "trace_bytes_error": Row("bytes through a replayed trace: off, worst", "≤ 5 %", "{:.1%}"),
+    "residue_after_kill": Row("left after killing an owner at 40 points", "0", "{:.0f}"),
 }
 HOST = {"processor": "{}", "cpus": "{} processor threads", "gpu": "{}"}
 """What README says of the host, by key of a benchmark's ``host``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -58,3 +59,9 @@ def test_a_light_room_brings_nothing_heavy(room: str) -> None:
 
 def test_plots_bring_no_torch() -> None:
     assert not _loaded_after("import workbench.plots") & {"torch", "transformers"}
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing a room of that name would put the module in the name's place."""
+    rooms = {module.name for module in pkgutil.iter_modules(workbench.__path__)}
+    assert not rooms & set(workbench.__all__)

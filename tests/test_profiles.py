@@ -16,7 +16,7 @@ from workbench import profiles
 from workbench.errors import InputError, ProfileError, UnknownNameError
 from workbench.profiles import DecodeRate, DeviceProfile, Kernel, LinkProfile, ModelProfile, Source
 
-DEVICES, LINKS = profiles.devices(), profiles.links()
+DEVICES, LINKS = profiles.device_profiles(), profiles.link_profiles()
 _NUMBERS = (
     "flops",
     "flops_efficiency",
@@ -171,8 +171,8 @@ def test_an_unknown_link_suggests_the_nearest() -> None:
 
 
 def test_the_tables_that_are_handed_out_are_copies() -> None:
-    profiles.devices().clear()
-    assert profiles.devices() == DEVICES
+    profiles.device_profiles().clear()
+    assert profiles.device_profiles() == DEVICES
 
 
 _BAD_DEVICE: list[dict[str, Any]] = [

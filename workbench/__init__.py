@@ -11,24 +11,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.deployment import Deployment, cloud_only, deploy, device, edge_only, predict, split
     from workbench.errors import WorkbenchError
+    from workbench.links import LinkTrace, link_trace, link_traces, make_link
     from workbench.models import Model, load_model
     from workbench.plan import Partition, Placement, Plan, Stage
-    from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile, devices, link, links
+    from workbench.profiles import (
+        DeviceProfile,
+        LinkProfile,
+        ModelProfile,
+        device_profiles,
+        link,
+        link_profiles,
+    )
     from workbench.runtime import Sampling
     from workbench.studies import Study
     from workbench.trace import RequestTrace
-    from workbench.widgets import Explorer, SearchPanel, explore, search
+    from workbench.widgets import Explorer, NetworkPanel, SearchPanel, explore, search, watch
 
 _HOMES = {
     "workbench.deployment": ("Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"),
     "workbench.errors": ("WorkbenchError",),
+    "workbench.links": ("LinkTrace", "link_trace", "link_traces", "make_link"),
     "workbench.models": ("Model", "load_model"),
     "workbench.plan": ("Partition", "Placement", "Plan", "Stage"),
-    "workbench.profiles": ("DeviceProfile", "LinkProfile", "ModelProfile", "devices", "link", "links"),
+    "workbench.profiles": (
+        "DeviceProfile",
+        "LinkProfile",
+        "ModelProfile",
+        "device_profiles",
+        "link",
+        "link_profiles",
+    ),
     "workbench.runtime": ("Sampling",),
     "workbench.studies": ("Study",),
     "workbench.trace": ("RequestTrace",),
-    "workbench.widgets": ("Explorer", "SearchPanel", "explore", "search"),
+    "workbench.widgets": ("Explorer", "NetworkPanel", "SearchPanel", "explore", "search", "watch"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -38,8 +54,10 @@ __all__ = [
     "DeviceProfile",
     "Explorer",
     "LinkProfile",
+    "LinkTrace",
     "Model",
     "ModelProfile",
+    "NetworkPanel",
     "Partition",
     "Placement",
     "Plan",
@@ -53,15 +71,19 @@ __all__ = [
     "cloud_only",
     "deploy",
     "device",
-    "devices",
+    "device_profiles",
     "edge_only",
     "explore",
     "link",
-    "links",
+    "link_profiles",
+    "link_trace",
+    "link_traces",
     "load_model",
+    "make_link",
     "predict",
     "search",
     "split",
+    "watch",
 ]
 
 

@@ -28,9 +28,9 @@ __all__ = [
     "OneWay",
     "Source",
     "device",
-    "devices",
+    "device_profiles",
     "link",
-    "links",
+    "link_profiles",
 ]
 
 
@@ -202,7 +202,9 @@ class OneWay:
     jitter_distribution: str = "normal"  # one of JITTER_DISTRIBUTIONS
     jitter_correlation: float = 0.0  # of a packet's delay with that of the one before, 0 to 1
     loss: float = 0.0  # share of packets lost, 0 to 1
-    loss_burst: float = 1.0  # packets lost in a row, on average (Gilbert–Elliott); 1: independent of each other
+    loss_burst: float = (
+        1.0  # packets lost in a row, on average (Gilbert–Elliott); 1: independent of each other
+    )
     reorder: float = 0.0  # share of packets that overtake those before them, by skipping the delay
     duplicate: float = 0.0  # share of packets that arrive twice
     corrupt: float = 0.0  # share of packets with a bit flipped, which a checksum then drops
@@ -210,7 +212,7 @@ class OneWay:
 
     @property
     def gilbert_elliott(self) -> tuple[float, float]:
-        """``(p, r)``: chances per packet of going from good to bad and back; all packets in the bad state are lost.
+        """``(p, r)``: chances per packet of going from good to bad and back; in the bad state all are lost.
 
         ``r = 1 / burst`` and ``p = loss * r / (1 - loss)``, so that the share of time in the bad state is the
         loss. Gilbert, "Capacity of a burst-noise channel", 1960; Elliott 1963.
@@ -257,16 +259,14 @@ class LinkProfile:
                 known = sorted(f.name for f in fields(OneWay) if f.name != "rate_bps")
                 raise ProfileError(f"{self.name!r}: {ways} cannot say {sorted(unknown)}: choose of {known}")
         if "delay_s" in self.uplink and "delay_s" in self.downlink:
-            raise ProfileError(f"{self.name!r}: give delay_s for one direction, the other gets the rest of rtt_s")
+            raise ProfileError(f"{self.name!r}: give delay_s for one direction, the other gets the rest")
         for direction in ("up", "down"):
             _check_way(self.name, self.way(direction))
 
     def way(self, direction: Direction) -> OneWay:
         """One direction, with what it has of its own."""
         rate_bps = self.uplink_bps if direction == "up" else self.downlink_bps
-        own, other = (
-            (self.uplink, self.downlink) if direction == "up" else (self.downlink, self.uplink)
-        )
+        own, other = (self.uplink, self.downlink) if direction == "up" else (self.downlink, self.uplink)
         shared = {key: getattr(self, key) for key in _SHARED}
         delay_s = self.rtt_s - other["delay_s"] if "delay_s" in other else self.rtt_s / 2
         way = OneWay(rate_bps=rate_bps, **{"delay_s": delay_s, **shared, **own})
@@ -334,12 +334,12 @@ class ModelProfile:
         return sum(self.block_params) + self.embedding_params + (0 if self.tied else self.head_params)
 
 
-def devices() -> dict[str, DeviceProfile]:
+def device_profiles() -> dict[str, DeviceProfile]:
     """Every shipped device profile by name."""
     return dict(_shipped_devices())
 
 
-def links() -> dict[str, LinkProfile]:
+def link_profiles() -> dict[str, LinkProfile]:
     """Every shipped link profile by name."""
     return dict(_shipped_links())
 

@@ -32,14 +32,13 @@ PROFILES = (
     link("lte"),
     link("5g"),
     link("cable"),
-    link("dsl"),
     link("geostationary"),
     link("fibre"),
     link("starlink"),
-    LinkProfile(0.04, 10e6, 20e6, loss=0.02, loss_burst=3, name="bursty loss"),
+    LinkProfile(0.04, 10e6, 20e6, loss=0.01, name="lossy"),
 )
-TRACE, TRACE_S = "lte-drive", 60.0
-REPEATS = 15
+TRACE, TRACE_S = "lte-drive", 40.0
+REPEATS = 9
 _FRAME, _SEGMENT, _DATAGRAM = 1514, 1448, 1472
 _OVERLOAD = 1.2
 

@@ -17,7 +17,7 @@ from workbench.profiles import DeviceProfile, Kernel, ModelProfile
 
 H100 = profiles.device("h100-sxm")
 BARE = replace(H100, block_overhead_s=0.0, bandwidth_efficiency=1.0, flops_efficiency=1.0)
-DEVICES = st.sampled_from(list(profiles.devices().values()))
+DEVICES = st.sampled_from(list(profiles.device_profiles().values()))
 
 
 def _whole(model: ModelProfile, bits: int = 16) -> Stage:

@@ -11,7 +11,7 @@ from workbench.cost import decode_rate, fit_decode
 from workbench.errors import ProfileError
 from workbench.profiles import DecodeRate, Source
 
-DEVICES = profiles.devices()
+DEVICES = profiles.device_profiles()
 POINTS = [(device, rate) for device in DEVICES.values() for rate in device.decode_rates]
 
 

@@ -15,8 +15,8 @@ import pytest
 import workbench as wb
 from tests.exploration.conftest import make_setting
 from workbench.cache import cache_folder
-from workbench.errors import CancelledRunError, DoesNotFitError, PromptError
-from workbench.exploration import Setting, measure, prompt_of
+from workbench.errors import CancelledRunError, DoesNotFitError, LinkError, PromptError
+from workbench.exploration import Setting, measure, netem_missing, prompt_of
 from workbench.exploration.measure import turn
 from workbench.models import Model
 
@@ -63,6 +63,12 @@ def test_what_does_not_fit_is_refused(model: Model, posed: Setting) -> None:
     small = replace(posed.edge, memory_bytes=100_000)
     with pytest.raises(DoesNotFitError, match="edge needs"):
         measure(model, replace(posed, edge=small))
+
+
+@pytest.mark.skipif(not netem_missing(), reason="this machine can make netem links")
+def test_predicted_as_netem_it_runs_over_netem_or_not_at_all(model: Model, posed: Setting) -> None:
+    with pytest.raises(LinkError, match="proxy"):
+        measure(model, replace(posed, link_kind="netem"))
 
 
 @pytest.mark.parametrize("n", [1, 2, 64, 700])

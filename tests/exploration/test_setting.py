@@ -35,7 +35,7 @@ def settings(draw: st.DrawFn) -> Setting:
         new_tokens=draw(st.integers(1, 40)),
         batch=draw(st.integers(1, 4)),
         link=draw(st.sampled_from([wb.link("lte"), wb.LinkProfile(0.033, 1.5e6, 2e7, loss=0.01)])),
-        link_kind=draw(st.sampled_from(["simulated", "proxy"])),
+        link_kind=draw(st.sampled_from(["netem", "simulated", "proxy"])),
     )
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
@@ -291,3 +291,35 @@ def test_it_does_not_spin(link: ProxyLink) -> None:
         before = sum(relay.cpu_times()[:2])
         time.sleep(0.5)
         assert sum(relay.cpu_times()[:2]) - before < 0.1
+
+
+def test_a_connection_that_always_has_more_starves_no_other() -> None:
+    with ProxyLink(LinkProfile(0.02, 8e6, 8e6)) as link, ExitStack() as stack:
+        busy, quiet = ([stack.enter_context(end) for end in link.connect()] for _ in range(2))
+        busy[0].settimeout(0.05)
+        ending = threading.Event()
+
+        def flood() -> None:
+            while not ending.is_set():
+                with suppress(TimeoutError):
+                    busy[0].send(bytes(1 << 16))
+
+        def drain() -> None:
+            while busy[1].recv(1 << 16):
+                pass
+
+        flooding, draining = (threading.Thread(target=work, daemon=True) for work in (flood, drain))
+        flooding.start()
+        draining.start()
+        time.sleep(0.3)
+        quiet[0].sendall(b"!" * 100_000)
+        quiet[1].settimeout(SOON_S)
+        got, began_s = 0, time.monotonic()
+        while got < 100_000:
+            got += len(quiet[1].recv(1 << 16))
+        took_s = time.monotonic() - began_s
+        ending.set()
+        flooding.join()
+        busy[0].shutdown(socket.SHUT_WR)
+        draining.join()
+    assert took_s < SOON_S  # at half of the rate 0.2 s; starved it would not come at all

@@ -19,7 +19,7 @@ from workbench.links import LinkTrace, SimulatedLink, TcpFlow, goodput_bps, link
 from workbench.links.course import Course
 from workbench.links.tcp import INITIAL_WINDOW, MSS_BYTES, next_retransmission_s
 from workbench.links.traces import LinkStep
-from workbench.profiles import LinkProfile, links
+from workbench.profiles import LinkProfile, link_profiles
 
 RETURN_S = 0.05
 FAST = LinkProfile(0.1, goodput_bps(100e6), goodput_bps(100e6))
@@ -143,9 +143,9 @@ def test_the_simulated_link_keeps_its_own_time() -> None:
         assert link.transfer_s(LARGE, "down") == pytest.approx(cold_s)  # each direction has its window
 
 
-@pytest.mark.parametrize("name", sorted(links()))
+@pytest.mark.parametrize("name", sorted(link_profiles()))
 def test_every_shipped_link_gives_a_time(name: str) -> None:
-    profile = links()[name]
+    profile = link_profiles()[name]
     assert 0 < tcp_transfer_s(100, profile, "up") <= tcp_transfer_s(LARGE, profile, "up") < 200
 
 
@@ -348,9 +348,9 @@ def test_a_spoilt_packet_is_a_lost_one() -> None:
     assert tcp_transfer_s(LARGE, LinkProfile(0.1, 1e8, 1e8, corrupt=0.01), "up") == pytest.approx(lost)
 
 
-@pytest.mark.parametrize("name", sorted(links()))
+@pytest.mark.parametrize("name", sorted(link_profiles()))
 def test_it_verifies_itself_and_says_so(name: str) -> None:
-    with SimulatedLink(links()[name]) as link:
+    with SimulatedLink(link_profiles()[name]) as link:
         found = link.verify()
     assert found.label == "modelled"
     assert found.ok

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from workbench.errors import ProfileError, UnknownNameError
 from workbench.links import synthetic
 from workbench.links.traces import LinkStep, LinkTrace, link_trace, link_traces
-from workbench.profiles import DATA, LinkProfile, Source, links
+from workbench.profiles import DATA, LinkProfile, Source, link_profiles
 
 BASE = LinkProfile(0.05, 5e6, 20e6, loss=0.01, jitter_s=0.002, name="base", title="Base")
 LARGEST_BYTES = 300_000
@@ -322,7 +322,7 @@ def test_a_shipped_trace_says_where_it_comes_from(name: str) -> None:
     if trace.label != "measured":
         assert "synthetic" in trace.title
     assert (DATA / "traces" / f"{name}.csv").stat().st_size < LARGEST_BYTES
-    for base in links().values():
+    for base in link_profiles().values():
         assert len(trace.profiles(base)) == len(trace.steps)
 
 

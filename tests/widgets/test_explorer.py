@@ -18,6 +18,7 @@ import workbench as wb
 from tests.cost.models import LLAMA_8B
 from workbench import plots
 from workbench.errors import InputError, PlanError, UnknownNameError
+from workbench.exploration import netem_missing
 from workbench.models import Model
 from workbench.widgets import Explorer
 from workbench.widgets.code import CodeBox
@@ -210,6 +211,16 @@ def test_a_run_lies_over_its_prediction_and_is_kept(posed: Explorer, tmp_path: P
     narrow = [t for t in posed.figure.data if t.name == "run for real"]
     assert all(t.x[-1] > 0 for t in narrow)
     assert str(run.measured) in texts(posed)
+
+
+@pytest.mark.skipif(not netem_missing(), reason="this machine can make netem links")
+def test_a_run_over_netem_that_cannot_be_made_says_why(posed: Explorer) -> None:
+    posed.controls.link_kind.value = "netem"
+    posed.measure()
+    posed.wait(60)
+    assert posed.message
+    assert posed.message in netem_missing()
+    assert len(posed.runs) == 0
 
 
 @pytest.mark.slow

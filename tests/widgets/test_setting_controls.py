@@ -44,7 +44,7 @@ def any_setting(draw: st.DrawFn) -> Setting:
         new_tokens=draw(st.integers(1, 1023)),
         batch=draw(st.integers(1, 32)),
         link=draw(SHIPPED | OWN_LINKS),
-        link_kind=draw(st.sampled_from(["simulated", "proxy"])),
+        link_kind=draw(st.sampled_from(["netem", "simulated", "proxy"])),
         edge=draw(DEVICES | OWN_DEVICES),
         cloud=draw(DEVICES),
     )

@@ -27,12 +27,13 @@ def run(args: argparse.Namespace) -> int:
             profiles.device(args.name) if args.kind == "device" else profiles.link(args.name), args.json
         )
     elif args.json:
-        known: dict[str, Any] = dict(profiles.devices() if args.kind == "device" else profiles.links())
+        listed = profiles.device_profiles if args.kind == "device" else profiles.link_profiles
+        known: dict[str, Any] = dict(listed())
         print_json({name: profile.to_dict() for name, profile in known.items()})
     elif args.kind == "device":
-        print(_device_table(profiles.devices().values()))
+        print(_device_table(profiles.device_profiles().values()))
     else:
-        print(_link_table(profiles.links().values()))
+        print(_link_table(profiles.link_profiles().values()))
         print()
         print(_trace_table(link_traces().values()))
     return 0

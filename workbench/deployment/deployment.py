@@ -66,7 +66,7 @@ def deploy(
         CancelledRunError: ``stop`` was set.
         DoesNotFitError: a stage needs more memory than its device has.
         LinkError: the link cannot be made here; says how to get there.
-        ThrottleError: the wall clock on a host that is slower than a device, or a throttle that cannot be had.
+        ThrottleError: the wall clock on a host slower than a device, or a throttle that cannot be had.
         PlanError: the plan names other places than edge and cloud.
     """
     from workbench.models import load_model  # needs torch; predicting must not

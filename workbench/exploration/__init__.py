@@ -2,6 +2,7 @@
 
 from workbench.exploration.appraiser import Appraiser
 from workbench.exploration.forecast import Forecaster
+from workbench.exploration.link_watch import LinkWatch, netem_missing
 from workbench.exploration.measure import measure, prompt_of
 from workbench.exploration.measurer import Measurer
 from workbench.exploration.outlook import Outlook, Row
@@ -12,6 +13,7 @@ __all__ = [
     "SHAPES",
     "Appraiser",
     "Forecaster",
+    "LinkWatch",
     "Measurer",
     "Outlook",
     "Row",
@@ -19,5 +21,6 @@ __all__ = [
     "RunBook",
     "Setting",
     "measure",
+    "netem_missing",
     "prompt_of",
 ]

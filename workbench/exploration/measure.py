@@ -54,6 +54,7 @@ def measure(
     Raises:
         CancelledRunError: ``stop`` was set.
         DoesNotFitError: a device cannot hold its stages.
+        LinkError: it is predicted as netem, and this machine cannot make such a link.
         WorkbenchError: what else kept a side from starting or answering.
     """
     stop = stop or Event()
@@ -62,7 +63,13 @@ def measure(
         busy = _busy_share(stop)
         on_stage("starting the edge and the cloud process")
         with deploy(
-            setting.plan, setting.edge, setting.cloud, setting.link, model=model, stop=stop
+            setting.plan,
+            setting.edge,
+            setting.cloud,
+            setting.link,
+            model=model,
+            link_kind=_link_kind(setting),
+            stop=stop,
         ) as deployment:
             on_stage("warming up")
             _generate(deployment, replace(setting, new_tokens=min(_WARM_UP, setting.new_tokens)), text, stop)
@@ -70,6 +77,11 @@ def measure(
             measured = _generate(deployment, setting, text, stop, on_token)
             predicted = deployment.predict_same(measured)
     return _run(setting, predicted, _with_load(measured, busy))
+
+
+def _link_kind(setting: Setting) -> str:
+    """Over the kernel's netem what is predicted so; all else over the relay, which runs anywhere."""
+    return "netem" if setting.link_kind == "netem" else "proxy"
 
 
 def _generate(

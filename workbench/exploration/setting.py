@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -199,13 +199,14 @@ def _cuts(plan: Plan) -> dict[str, Any]:
 
 
 def _device_code(device: DeviceProfile) -> str:
-    if device.name == "host" or profiles.devices().get(device.name) == device:
+    if device.name == "host" or profiles.device_profiles().get(device.name) == device:
         return f"wb.device({device.name!r})"
     return f"wb.DeviceProfile.from_dict({device.to_dict()!r})"
 
 
 def _link_code(link: LinkProfile) -> str:
-    if profiles.links().get(link.name) == link:
+    if profiles.link_profiles().get(link.name) == link:
         return f"wb.link({link.name!r})"
-    fields = f"rtt_s={link.rtt_s!r}, uplink_bps={link.uplink_bps!r}, downlink_bps={link.downlink_bps!r}"
-    return f"wb.LinkProfile({fields}, jitter_s={link.jitter_s!r}, loss={link.loss!r})"
+    asked = [field for field in fields(LinkProfile) if field.name not in ("name", "title", "sources")]
+    said = [f.name for f in asked if f.default is MISSING or getattr(link, f.name) not in (f.default, {})]
+    return f"wb.LinkProfile({', '.join(f'{name}={getattr(link, name)!r}' for name in said)})"

@@ -63,10 +63,10 @@ class Loss:
 
 
 def lateness_s(way: OneWay, packets: int) -> float:
-    """How late the last of several packets is on average, sent one behind the other, that keep their order.
+    """How late the last of several packets is on average, sent together, that keep their order.
 
-    Each has a delay of its own, and none overtakes: the last one comes when the latest has, less the time on
-    the line from that one to it. Delays are taken as normally distributed.
+    Each has a delay of its own, and none overtakes: behind the latest, all that follow take their time on the
+    line once more. Delays are taken as normally distributed.
     """
     own_s = way.jitter_s * math.sqrt(1 - way.jitter_correlation)  # what packets do not have in common
     if own_s == 0 or packets <= 1:

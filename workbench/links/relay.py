@@ -189,8 +189,7 @@ class Relay:
             return False
         for listener in [s for s in ready if s in self._listeners]:
             self._accept(listener)
-        for pipe in self._pipes():
-            self._guarded(pipe, pipe.source in ready, pipe.sink in writable)
+        self._serve(set(ready), set(writable))
         self._drop_finished()
         return True
 
@@ -218,6 +217,19 @@ class Relay:
     def _pipes(self) -> Iterator[_Pipe]:
         for pair in self._pairs:
             yield from (pipe for pipe in pair if not pipe.done)
+
+    def _serve(self, ready: set[Any], writable: set[Any]) -> None:
+        """Every pipe's share of a turn. Whoever has read comes last next time: the bottleneck is for all."""
+        waited: list[tuple[_Pipe, _Pipe]] = []
+        served: list[tuple[_Pipe, _Pipe]] = []
+        for pair in self._pairs:
+            before = [pipe.path.n_bytes for pipe in pair]
+            for pipe in pair:
+                if not pipe.done:
+                    self._guarded(pipe, pipe.source in ready, pipe.sink in writable)
+            has_read = before != [pipe.path.n_bytes for pipe in pair]
+            (served if has_read else waited).append(pair)
+        self._pairs = waited + served
 
     def _guarded(self, pipe: _Pipe, readable: bool, writable: bool) -> None:
         """One pipe's share of a turn; a broken connection ends both of its directions."""

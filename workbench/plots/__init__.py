@@ -3,6 +3,7 @@
 from workbench.plots.board import board
 from workbench.plots.explorer import explorer
 from workbench.plots.front import front
+from workbench.plots.network import fidelity, link_series
 from workbench.plots.request import compare, memory, per_split, runs, timeline
 from workbench.plots.stills import still
 from workbench.plots.study import accuracy, hypervolume, importance, parallel
@@ -15,9 +16,11 @@ __all__ = [
     "board",
     "compare",
     "explorer",
+    "fidelity",
     "front",
     "hypervolume",
     "importance",
+    "link_series",
     "memory",
     "parallel",
     "per_split",

@@ -1,7 +1,8 @@
 """Panels for notebooks: controls in front of what the other rooms compute, run and draw."""
 
-from workbench.widgets.doors import explore, search
+from workbench.widgets.doors import explore, search, watch
 from workbench.widgets.explorer import Explorer
 from workbench.widgets.search_panel import SearchPanel
+from workbench.widgets.watch_panel import NetworkPanel
 
-__all__ = ["Explorer", "SearchPanel", "explore", "search"]
+__all__ = ["Explorer", "NetworkPanel", "SearchPanel", "explore", "search", "watch"]

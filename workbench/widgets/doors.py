@@ -1,4 +1,4 @@
-"""The two front doors: a panel that explores one plan, a panel that searches many."""
+"""The front doors: a panel that explores one plan, one that searches many, one that watches a link."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from workbench.studies import Question, Space
 from workbench.widgets.explorer import Explorer
 from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.search_panel import SearchPanel
+from workbench.widgets.watch_panel import NetworkPanel
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["explore", "search"]
+__all__ = ["explore", "search", "watch"]
 
 
 def explore(
@@ -117,6 +118,23 @@ def search(
         batch=batch,
     )
     return SearchPanel(model, question, storage, name=name, explorer=explorer)
+
+
+def watch(link: LinkProfile | str = "lte", *, kind: str = "proxy", load: str = "steady") -> NetworkPanel:
+    """A panel on a link that runs: sliders change it, and what it does is drawn. Put it last in a cell.
+
+    Args:
+        link: a link profile or its name, to begin with.
+        kind: ``"proxy"`` runs anywhere, ``"netem"`` where the kernel has it and allows it, ``"simulated"``
+            sends nothing and computes.
+        load: ``"steady"`` keeps the path full both ways, ``"bursts"`` for one second in five, ``"none"``
+            never: then only round trips are measured.
+
+    Raises:
+        UnknownNameError: no link, kind or load is called so.
+        InputError: the link is out of the sliders' reach.
+    """
+    return NetworkPanel(link_of(link), kind, load)
 
 
 def _model(model: Model | ModelProfile | str) -> Model | ModelProfile:

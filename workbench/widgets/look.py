@@ -11,7 +11,7 @@ import ipywidgets
 
 from workbench.errors import WorkbenchError
 
-__all__ = ["MessageBox", "hidden", "pre", "style_sheet", "table"]
+__all__ = ["MessageBox", "hidden", "note", "pre", "style_sheet", "table"]
 
 _CSS = """
 .wb-panel { --wb-line: var(--jp-border-color2, #bdbdbd55); --wb-soft: var(--jp-ui-font-color2, #777);
@@ -128,6 +128,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, note: str = "")
 def pre(text: str, label: str) -> str:
     """A text as it is, with a name for those who cannot see where it stands."""
     return f"<pre class='wb-text' tabindex='0' aria-label='{escape(label)}'>{escape(text)}</pre>"
+
+
+def note(text: str) -> str:
+    """A remark in small print."""
+    return f"<div class='wb-note'>{escape(text)}</div>"
 
 
 def hidden(widget: ipywidgets.Widget, hide: bool) -> None:

@@ -71,7 +71,7 @@ class SearchControls:
 
     def _make_path(self, q: Question) -> None:
         self._edge, self._cloud = device_choices(q.edge, q.cloud)
-        self._link = ProfileChoice("Link", profiles.links(), q.link, hint="Between edge and cloud")
+        self._link = ProfileChoice("Link", profiles.link_profiles(), q.link, hint="Between edge and cloud")
         longest = min(_LONGEST, q.model.max_positions - 1)
         prompt, new = min(q.prompt_tokens, longest), min(q.new_tokens, longest)
         self._prompt = NumberRow("Prompt", "tokens", prompt, 1, longest, whole=True, hint="Its length")

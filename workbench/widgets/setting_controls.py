@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import isclose
 
 import ipywidgets
 
@@ -14,21 +13,16 @@ from workbench.errors import InputError
 from workbench.exploration import SHAPES, Setting
 from workbench.links import LINK_KINDS
 from workbench.plan import BITS, WIRE_CODECS
-from workbench.profiles import DeviceProfile, LinkProfile
+from workbench.profiles import DeviceProfile
 from workbench.widgets.controls import Choice, NumberRow, group
+from workbench.widgets.link_rows import CUSTOM, KIND_TITLES, PER, LinkRows
 from workbench.widgets.profile_choice import ProfileChoice
 
-__all__ = ["SettingControls", "device_choices"]
+__all__ = ["CUSTOM", "SettingControls", "device_choices"]
 
-CUSTOM = "custom"
 _LONGEST = 1024  # tokens that a slider reaches; predictions take as long as the request has tokens
 _LARGEST_BATCH = 32
-_PER = {"rtt_s": 1e3, "uplink_bps": 1e-6, "downlink_bps": 1e-6, "loss": 100.0}
-"""What a field of a link profile is multiplied with to be shown: ms, Mbit/s and per cent."""
-_KIND_TITLES = {
-    "simulated": "TCP, simulated (slow start, loss)",
-    "proxy": "relay (what a run goes through)",
-}
+_LINK_FIELDS = ("rtt_s", "uplink_bps", "downlink_bps", "loss")
 
 
 class SettingControls:
@@ -39,7 +33,6 @@ class SettingControls:
 
     def __init__(self, setting: Setting, max_positions: int, on_change: Callable[[], None]) -> None:
         self._base = setting
-        self._applied = ""  # the preset whose numbers stand in the controls
         longest = min(_LONGEST, max_positions - 1)
         self._make_plan(setting)
         self._make_path(setting)
@@ -72,16 +65,11 @@ class SettingControls:
 
     def _make_path(self, s: Setting) -> None:
         self.edge, self.cloud = device_choices(s.edge, s.cloud)
-        links = [*((li.title, li.name) for li in profiles.links().values()), ("your own numbers", CUSTOM)]
-        self.link = Choice("Link", links, CUSTOM, hint="A published network, to be changed below")
-        self._link_rows = {
-            "rtt_s": NumberRow("Round trip", "ms", 50, 0.01, 3000, log=True, hint="RTT without load"),
-            "uplink_bps": NumberRow("Uplink", "Mbit/s", 10, 0.01, 1e5, log=True, hint="To the cloud"),
-            "downlink_bps": NumberRow("Downlink", "Mbit/s", 10, 0.01, 1e5, log=True, hint="From it"),
-            "loss": NumberRow("Loss", "%", 0, 0, 30, hint="Packets lost; the relay reproduces none"),
-        }
-        kinds = [(_KIND_TITLES.get(kind, kind), kind) for kind in LINK_KINDS]
-        self.link_kind = Choice("Predicted as", kinds, s.link_kind, hint="Whose model of a transfer is used")
+        self._links = LinkRows(s.link, _LINK_FIELDS)
+        self.link, self._link_rows = self._links.choice, self._links.rows
+        predicted = "Whose model of a transfer is used; a run goes over netem for netem, else over the relay"
+        kinds = [(KIND_TITLES[kind], kind) for kind in LINK_KINDS]
+        self.link_kind = Choice("Predicted as", kinds, s.link_kind, hint=predicted)
 
     def _make_request(self, s: Setting, longest: int) -> None:
         prompt, new = min(s.prompt_tokens, longest), min(s.new_tokens, longest)
@@ -127,7 +115,7 @@ class SettingControls:
             **values,
             edge=self.edge.profile,
             cloud=self.cloud.profile,
-            link=self._link(),
+            link=self._links.profile,
         )
 
     @setting.setter
@@ -137,14 +125,14 @@ class SettingControls:
         for name, control in self._plain.items():
             control.value = getattr(setting, name)
         self.edge.profile, self.cloud.profile = setting.edge, setting.cloud
-        self._show_link(setting.link)
+        self._links.show(setting.link)
         self.follow()
 
     def _check_ranges(self, setting: Setting) -> None:
         rows = {name: row for name, row in self._plain.items() if isinstance(row, NumberRow)}
         asked = {name: float(getattr(setting, name)) for name in rows}
         for name, row in self._link_rows.items():
-            rows[name], asked[name] = row, getattr(setting.link, name) * _PER[name]
+            rows[name], asked[name] = row, getattr(setting.link, name) * PER[name]
         for name, row in rows.items():
             if not row.box.min <= asked[name] <= row.box.max:
                 unit = row.box.description
@@ -164,7 +152,7 @@ class SettingControls:
         self.back.enabled = self.shape.value == "U-shape"
         self.edge_bits.enabled = self.shape.value != "cloud-only"
         self.cloud_bits.enabled = self.shape.value != "edge-only"
-        return self._follow_cuts() | self._follow_link()
+        return self._follow_cuts() | self._links.follow()
 
     def _follow_cuts(self) -> bool:
         """The second split point stays behind the first."""
@@ -174,43 +162,12 @@ class SettingControls:
             self.back.value = max(self.back.value, self.split.value + 1)
         return before != (self.split.value, self.back.value)
 
-    def _follow_link(self) -> bool:
-        chosen = self.link.value
-        if chosen not in (self._applied, CUSTOM):
-            self._show_link(profiles.link(chosen))
-            return True
-        if chosen != CUSTOM and self._link().name != chosen:
-            self._applied = self.link.value = CUSTOM
-            return True
-        if chosen == CUSTOM:
-            self._applied = CUSTOM
-        return False
-
-    # ---- the link, by name or by numbers
-
-    def _link(self) -> LinkProfile:
-        """The profile that was given, where its numbers still stand; else one's own with its jitter."""
-        base = self._base.link
-        values = {name: row.value / _PER[name] for name, row in self._link_rows.items()}
-        known = profiles.links().get(self.link.value, base)
-        for profile in (known, base):
-            if all(isclose(values[name], getattr(profile, name), abs_tol=1e-12) for name in values):
-                return profile
-        return replace(base, **values, name=CUSTOM, title="your own numbers", sources={})
-
-    def _show_link(self, link: LinkProfile) -> None:
-        self._base = replace(self._base, link=link)
-        for name, row in self._link_rows.items():
-            row.value = getattr(link, name) * _PER[name]
-        named = profiles.links().get(link.name) == link
-        self._applied = self.link.value = link.name if named else CUSTOM
-
 
 def device_choices(
     edge: DeviceProfile, cloud: DeviceProfile
 ) -> tuple[ProfileChoice[DeviceProfile], ProfileChoice[DeviceProfile]]:
     """What runs on either side: a shipped profile, one's own, or this machine, measured when chosen."""
-    machine, shipped = [("This machine, as it is", HOST)], profiles.devices()
+    machine, shipped = [("This machine, as it is", HOST)], profiles.device_profiles()
     return (
         ProfileChoice("Edge device", shipped, edge, extra=machine, hint="What runs the edge's stages"),
         ProfileChoice("Cloud device", shipped, cloud, extra=machine, hint="What runs the cloud's stages"),
