@@ -111,7 +111,7 @@ def _arguments() -> argparse.Namespace:
 def _host(netem_kernel: str) -> Case:
     place = "this host's" if netem_kernel == platform.release() else "user-mode Linux on this host"
     return {
-        "machine": platform.platform(),
+        "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "load": os.getloadavg(),
         "netem kernel": f"{netem_kernel} ({place})",

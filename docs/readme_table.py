@@ -1,7 +1,8 @@
 """Writes README's table of benchmark figures from what was measured: ``python docs/readme_table.py``.
 
 Reads ``results/bench/*.json`` (``make bench``), or the folder given, and replaces what stands between the two
-markers in README. A figure that was not measured is left out; none is ever typed by hand.
+markers in README. A figure that was not measured this time keeps the row that it has; none is ever typed by
+hand.
 """
 
 from __future__ import annotations
@@ -56,11 +57,21 @@ HOST = {"processor": "{}", "cpus": "{} processor threads", "gpu": "{}"}
 """What README says of the host, by key of a benchmark's ``host``."""
 
 
-def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The markdown table of every known figure that some benchmark gave, and on what it was measured."""
+def table(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
+    """The markdown table of every known figure that some benchmark gave, and on what it was measured.
+
+    Args:
+        before: the table as it stands, whose rows stay for figures that were not measured again.
+    """
     figures = {name: value for result in results.values() for name, value in result["figures"].items()}
-    known = ((row, figures[name]) for name, row in ROWS.items() if name in figures)
-    rows = [f"| {row.title} | {row.target} | {row.text.format(value)} |" for row, value in known]
+    standing = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()}
+    rows = [
+        f"| {row.title} | {row.target} | {row.text.format(figures[name])} |"
+        if name in figures
+        else standing[row.title]
+        for name, row in ROWS.items()
+        if name in figures or row.title in standing
+    ]
     if not rows:
         return "Nothing measured yet: `make bench`."
     return "\n".join([*_measured_on(results), "", "| figure | target | measured |", "|---|---|---|", *rows])
@@ -93,7 +104,9 @@ def main(folder: Path) -> None:
     files = sorted(folder.glob("*.json"))
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), table(results)), encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
+    standing = text.partition(BEGIN)[2].partition(END)[0]
+    readme.write_text(with_table(text, table(results, standing)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ def test_known_figures_become_rows_and_the_host_is_named_once(readme_table: Modu
     assert "load" not in text
 
 
+def test_what_was_not_measured_again_keeps_its_row(readme_table: ModuleType) -> None:
+    before = readme_table.table(RESULTS)
+    again = readme_table.table({"overhead": {"host": HOST, "figures": {"decode_ratio_large": 1.5}}}, before)
+    assert "≤ 1.02 | 1.500 |" in again
+    assert "| 1,189 |" in again
+    assert len(again.splitlines()) == len(before.splitlines())
+
+
 def test_nothing_measured_says_how(readme_table: ModuleType) -> None:
     assert "make bench" in readme_table.table({})
 
