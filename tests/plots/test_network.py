@@ -16,7 +16,7 @@ from workbench.links import SimulatedLink
 from workbench.links.fidelity import transfers
 from workbench.links.samples import LinkSample
 from workbench.plots.live import LiveFigure
-from workbench.plots.network import link_series_parts
+from workbench.plots.watched import link_series_parts
 from workbench.profiles import link
 
 NAMES = ("lte", "5g", "wifi-6", "starlink")

@@ -3,11 +3,12 @@
 from workbench.plots.board import board
 from workbench.plots.explorer import explorer
 from workbench.plots.front import front
-from workbench.plots.network import fidelity, link_series
+from workbench.plots.network import fidelity
 from workbench.plots.request import compare, memory, per_split, runs, timeline
 from workbench.plots.stills import still
 from workbench.plots.study import accuracy, hypervolume, importance, parallel
 from workbench.plots.style import PALETTE, TEMPLATE
+from workbench.plots.watched import link_series
 
 __all__ = [
     "PALETTE",

@@ -16,8 +16,8 @@ from workbench.exploration import LinkWatch, netem_missing
 from workbench.links import LINK_KINDS, LinkTrace
 from workbench.links.samples import LinkSample
 from workbench.plots.live import LiveFigure
-from workbench.plots.network import link_series_parts
 from workbench.plots.style import Scale
+from workbench.plots.watched import link_series_parts
 from workbench.profiles import LinkProfile
 from workbench.widgets.controls import button
 from workbench.widgets.fit import Fit
