@@ -47,6 +47,7 @@ ROWS = {
     "proxy_rate_error_median": Row("proxy, rate: off, median", "≤ 5 %", "{:.2%}"),
     "simulated_transfer_error_median": Row("a message simulated, against netem, median", "≤ 5 %", "{:.1%}"),
     "simulated_transfer_error_p90": Row("… 90th percentile, cold starts included", "≤ 15 %", "{:.1%}"),
+    "simulated_1000_messages_ms": Row("1,000 messages simulated (ms)", "≤ 1", "{:.2f}"),
     "netem_ttft_error_median": Row("TTFT over netem, against its prediction, median", "–", "{:.1%}"),
     "netem_tpot_error_median": Row("TPOT over netem, against its prediction, median", "–", "{:.1%}"),
     "dilation_error_median": Row("dilation: off from the modelled time, median", "≤ 3 %", "{:.2%}"),
