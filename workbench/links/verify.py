@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 import threading
@@ -30,6 +31,8 @@ _FASTEST_SAMPLE_BPS = 20e6  # what this interpreter sends and receives one by on
 _SENDS_PER_S = 1500  # datagrams of a faster path go in batches, which the kernel takes apart
 _MOST_IN_A_BATCH = 40
 _UDP_SEGMENT = 103  # linux/udp.h
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_ROOM_BYTES = 1 << 22
 _OVERLOAD = 1.25  # a bottleneck is full when a quarter more comes than leaves
 _DATAGRAMS = 4000
 _HALF_LOADED = 0.5
@@ -240,7 +243,7 @@ def _paced(source: socket.socket, pace_bps: float, ending: threading.Event) -> N
 
 def _sample(source: socket.socket, sink: socket.socket, count: int, pace_bps: float, last_s: float) -> int:
     """How many different ones of so many datagrams arrive."""
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    _widen(sink)
     arrived: set[bytes] = set()
     ending = threading.Event()
     reader = threading.Thread(target=_collect, args=(sink, arrived, ending), daemon=True)
@@ -252,6 +255,13 @@ def _sample(source: socket.socket, sink: socket.socket, count: int, pace_bps: fl
     ending.set()
     reader.join()
     return len(arrived)
+
+
+def _widen(sink: socket.socket) -> None:
+    """Room for what comes while a busy host does not read: what is dropped there would count as lost."""
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM_BYTES)
+    with contextlib.suppress(OSError):  # beyond the system's limit, as root
+        sink.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM_BYTES)
 
 
 def _collect(sink: socket.socket, arrived: set[bytes], ending: threading.Event) -> None:

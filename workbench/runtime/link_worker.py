@@ -47,7 +47,7 @@ class _Sent:
     label: Label = "measured"
 
     def __init__(self, link: Link) -> None:
-        self._ping = Ping(*link.connect())  # before what fills the path: a relay serves the oldest first
+        self._ping = Ping(*link.connect())
         queue_bytes = None if link.kind == "netem" else _SEND_BYTES
         edge, cloud = link.connect()
         self._up = Flow(edge, cloud, queue_bytes)
