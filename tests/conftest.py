@@ -20,9 +20,9 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from tests.kernel import pytest_configure, pytest_runtest_protocol
+from tests.kernel import pytest_configure, pytest_runtest_protocol, pytest_runtestloop
 
-__all__ = ["pytest_configure", "pytest_runtest_protocol"]
+__all__ = ["pytest_configure", "pytest_runtest_protocol", "pytest_runtestloop"]
 
 # A shell has its background jobs ignore SIGINT, and so all that they start: tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

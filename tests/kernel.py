@@ -35,12 +35,20 @@ def netem_here() -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Boot before the first test: no single one's time-out is to count for all of them."""
+    wanted = [item.nodeid for item in session.items if _belongs_inside(item)]
+    if wanted and uml.available() and not session.config.option.collectonly:
+        session.stash[_REPORTS] = _run_inside(session, wanted)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Report what happened to a test in there, in place of running it here."""
     if not _belongs_inside(item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in _reports(item.session).get(item.nodeid) or [_never_ran(item)]:
+    for report in item.session.stash.get(_REPORTS, {}).get(item.nodeid) or [_never_ran(item)]:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     item.session._setupstate.teardown_exact(nextitem)  # what the test before left up for this one
@@ -72,17 +80,8 @@ def _belongs_inside(item: pytest.Item) -> bool:
     return item.get_closest_marker("netem") is not None and not netem_here()
 
 
-def _reports(session: pytest.Session) -> dict[str, list[Any]]:
-    if _REPORTS not in session.stash:
-        session.stash[_REPORTS] = _run_inside(session)
-    return session.stash[_REPORTS]
-
-
-def _run_inside(session: pytest.Session) -> dict[str, list[Any]]:
+def _run_inside(session: pytest.Session, wanted: list[str]) -> dict[str, list[Any]]:
     """Boot, run all tests that belong there, and read their reports."""
-    if not uml.available():
-        return {}
-    wanted = [item.nodeid for item in session.items if _belongs_inside(item)]
     folder = session.config.rootpath
     file = Path(os.environ["WORKBENCH_CACHE"]) / "reports-from-user-mode-linux"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *wanted]
