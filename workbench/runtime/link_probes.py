@@ -6,12 +6,14 @@ import contextlib
 import math
 import socket
 import threading
+from collections import deque
 from time import monotonic, sleep
 
 __all__ = ["Flow", "Meter", "Ping"]
 
-_PAUSE_S = 0.2  # between two round trips
+_PAUSE_S = 0.25  # between two round trips: as often as anybody looks, or less
 _SILENCE_S = 1.0  # after which what arrives next begins anew, and nothing means nothing
+_KEPT = 8
 _PIECE = bytes(1 << 16)
 _POLL_S = 0.1
 
@@ -90,24 +92,20 @@ class Ping:
     """Round trips of a byte, one after the other. Ends with its process."""
 
     def __init__(self, edge: socket.socket, cloud: socket.socket) -> None:
-        self._lock = threading.Lock()
-        self._last_s: float | None = None
+        self._found_s: deque[float] = deque(maxlen=_KEPT)
         self.broken = False
         for end in (edge, cloud):
             end.settimeout(None)
         threading.Thread(target=self._run, args=(edge, cloud), daemon=True).start()
 
     def take(self) -> float | None:
-        """Seconds of the last round trip, once; None where none came back since the last look."""
-        with self._lock:
-            found, self._last_s = self._last_s, None
-            return found
+        """Seconds of the next round trip that came back; None where none has since the last look."""
+        return self._found_s.popleft() if self._found_s else None
 
     def _run(self, edge: socket.socket, cloud: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while (took_s := _round_trip_s(edge, cloud)) is not None:
-                with self._lock:
-                    self._last_s = took_s
+                self._found_s.append(took_s)
                 sleep(_PAUSE_S)
         self.broken = True
 

@@ -236,6 +236,7 @@ class NetemLink(ShapedLink, Datagrams):
         try:
             received = self._messages.receive()
         except OSError as error:
+            self._messages.close()  # a late answer would be taken for that to the next question
             raise LinkError(f"the keeper of this path did not answer: {error}{self._last_words()}") from error
         if received is None:
             raise LinkError(f"the keeper of this path ended{self._last_words()}")
