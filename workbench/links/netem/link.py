@@ -20,7 +20,6 @@ from workbench.links.netem.addresses import CLOUD_ADDRESS, EDGE_ADDRESS
 from workbench.links.netem.messages import Messages
 from workbench.links.netem.process import NamespaceProcess
 from workbench.links.shaped import ShapedLink
-from workbench.links.verify import Datagrams
 from workbench.profiles import LinkProfile
 
 __all__ = ["NetemLink"]
@@ -35,7 +34,7 @@ _SHORTEST_RTT_S = 5e-4
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}  # no hub can be reached from in there, and a timeout would be all we learn
 
 
-class NetemLink(ShapedLink, Datagrams):
+class NetemLink(ShapedLink):
     """Real TCP over a real kernel's netem, out of reach of the host's own interfaces.
 
     A keeper process holds the namespaces; both sides of a run are started in them (``site``). All of it ends
