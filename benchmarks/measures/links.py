@@ -23,6 +23,7 @@ from tests.links.residue import POINTS_S, left_after_kill
 from workbench.links import LinkTrace, NetemLink, Tolerance, link_trace, make_link
 from workbench.links.base import Direction, Link
 from workbench.links.fidelity import transfers
+from workbench.links.measure import flood
 from workbench.links.verify import examine
 from workbench.profiles import LinkProfile, link
 
@@ -95,7 +96,7 @@ def _datagram_bytes(made: NetemLink, trace: LinkTrace, direction: Direction) -> 
     source = edge if direction == "up" else cloud
     with edge, cloud:
         made.follow(trace)
-        began_s, before = monotonic(), _sent(made, direction)
+        began_s, before = monotonic(), made.stats().carried(direction)
         due_s, payload = 0.0, bytes(_DATAGRAM)
         while (now_s := monotonic() - began_s) < TRACE_S:
             step = trace.at(now_s)
@@ -108,12 +109,7 @@ def _datagram_bytes(made: NetemLink, trace: LinkTrace, direction: Direction) -> 
                 due_s += _FRAME * 8 / (rate_bps * _FRAME / _SEGMENT * _OVERLOAD)
             else:
                 sleep(0.005)
-        return (_sent(made, direction) - before) * _SEGMENT / _FRAME
-
-
-def _sent(made: NetemLink, direction: Direction) -> int:
-    stats = made.stats()
-    return stats.bytes_up if direction == "up" else stats.bytes_down
+        return (made.stats().carried(direction) - before) * _SEGMENT / _FRAME
 
 
 def _stream_bytes(made: Link, trace: LinkTrace, direction: Direction) -> float:
@@ -121,7 +117,7 @@ def _stream_bytes(made: Link, trace: LinkTrace, direction: Direction) -> float:
     source, sink = (edge, cloud) if direction == "up" else (cloud, edge)
     ending = threading.Event()
     with edge, cloud:
-        sender = threading.Thread(target=_flood, args=(source, ending), daemon=True)
+        sender = threading.Thread(target=flood, args=(source, ending), daemon=True)
         made.follow(trace)
         began_s, total = monotonic(), 0
         sender.start()
@@ -135,17 +131,6 @@ def _stream_bytes(made: Link, trace: LinkTrace, direction: Direction) -> float:
         sink.shutdown(socket.SHUT_RDWR)
         sender.join()
     return total
-
-
-def _flood(source: socket.socket, ending: threading.Event) -> None:
-    source.settimeout(0.2)
-    while not ending.is_set():
-        try:
-            source.send(bytes(1 << 16))
-        except TimeoutError:
-            continue
-        except OSError:
-            return
 
 
 def _arguments() -> argparse.Namespace:

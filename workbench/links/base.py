@@ -29,6 +29,10 @@ class LinkStats:
     bytes_up: int
     bytes_down: int
 
+    def carried(self, direction: Direction) -> int:
+        """Bytes of one direction."""
+        return self.bytes_up if direction == "up" else self.bytes_down
+
 
 class Process(Protocol):
     """What ``subprocess.Popen`` and a process in a link's namespace have in common."""

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from workbench.errors import LinkError
 
-__all__ = ["SILENCE_S", "rate_bps", "round_trips_s", "transfer_s"]
+__all__ = ["SILENCE_S", "flood", "rate_bps", "round_trips_s", "transfer_s"]
 
 SILENCE_S = 30.0  # without a byte, a path is broken
 _PIECE = bytes(1 << 16)
@@ -67,7 +67,7 @@ def rate_bps(source: socket.socket, sink: socket.socket, *, warm_s: float, for_s
         LinkError: the path broke.
     """
     ending = threading.Event()
-    sender = threading.Thread(target=_flood, args=(source, ending), daemon=True)
+    sender = threading.Thread(target=flood, args=(source, ending), daemon=True)
     sender.start()
     try:
         return _count(sink, warm_s, for_s)
@@ -114,7 +114,8 @@ def _send(source: socket.socket, n_bytes: int, began_s: list[float]) -> None:
             n_bytes -= source.send(_PIECE[:n_bytes])
 
 
-def _flood(source: socket.socket, ending: threading.Event) -> None:
+def flood(source: socket.socket, ending: threading.Event) -> None:
+    """Always have more to send, until told or the connection ends."""
     source.settimeout(0.1)
     while not ending.is_set():
         try:

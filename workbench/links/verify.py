@@ -209,22 +209,17 @@ def _datagram_rate_bps(
         sender.start()
         try:
             time.sleep(warm_s)
-            began_s, before = time.perf_counter(), _carried(link, direction)
+            began_s, before = time.perf_counter(), link.stats().carried(direction)
             time.sleep(for_s)
-            took_s, after = time.perf_counter() - began_s, _carried(link, direction)
+            took_s, after = time.perf_counter() - began_s, link.stats().carried(direction)
             n_bytes = after - before
         finally:
             ending.set()
             sender.join()
-    while after != (after_that := _carried(link, direction)):  # what was queued would be in the way
+    while after != (after_that := link.stats().carried(direction)):  # what was queued would be in the way
         after = after_that
         time.sleep(_QUIET_S + 2 * _FRAME_BYTES * 8 / way.rate_bps)
     return n_bytes * 8 / took_s * _SEGMENT_BYTES / _FRAME_BYTES
-
-
-def _carried(link: Datagrams, direction: Direction) -> int:
-    stats = link.stats()
-    return stats.bytes_up if direction == "up" else stats.bytes_down
 
 
 def _paced(source: socket.socket, pace_bps: float, ending: threading.Event) -> None:
