@@ -7,6 +7,7 @@ WorkbenchError
 │   ├── ProfileError                  a device, link or model profile that cannot be
 │   └── PromptError                   a prompt that is empty, too long or not of the vocabulary
 ├── DoesNotFitError                   a stage needs more memory than its device has
+├── InfeasibleError                   no plan keeps every limit; says which binds, and by how much
 ├── ModelError
 │   ├── ModelNotFoundError            neither shipped, nor a folder, nor a reachable hub id
 │   ├── CheckpointError               weights that are corrupt, truncated or incomplete
@@ -38,6 +39,7 @@ __all__ = [
     "CancelledRunError",
     "CheckpointError",
     "DoesNotFitError",
+    "InfeasibleError",
     "InputError",
     "LinkError",
     "LinkMismatchError",
@@ -102,6 +104,19 @@ class PromptError(InputError):
 
 class DoesNotFitError(WorkbenchError):
     """A stage needs more memory than its device has."""
+
+
+class InfeasibleError(WorkbenchError):
+    """No plan keeps every limit.
+
+    Args:
+        message: which limit binds, by how much, and the nearest plan.
+        binding: names of the limits without which some plan would do.
+    """
+
+    def __init__(self, message: str, binding: tuple[str, ...] = ()) -> None:
+        self.binding = binding
+        super().__init__(message)
 
 
 class ModelError(WorkbenchError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -37,6 +37,8 @@ WIRE_CODECS = ("fp32", "bf16", "fp16", "int8", "int4")
 """How a boundary activation crosses: bit-exact float32, half precision, int8 per token, int4 per group."""
 DECODINGS = ("plain",)
 DEFAULT_FEATURE = "default"
+Width = int | Sequence[int]
+"""Weight bits of all blocks of a stage, or of each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Stage:
     stop: int  # one past the last block
     embedding: bool = False  # token ids come in, not a boundary activation
     head: bool = False  # final norm and head: logits come out
-    bits: int = 16  # weight bits, one of BITS
+    bits: int = 16  # weight bits, one of BITS; with block_bits the widest of them
+    block_bits: tuple[int, ...] = ()  # of each block, where they differ (mixed precision along depth)
 
     def __post_init__(self) -> None:
         if not self.place or not isinstance(self.place, str):
@@ -64,10 +67,28 @@ class Stage:
             raise PlanError(f"{self.bits} weight bits are not supported: choose one of {BITS}")
         if self.start == self.stop and not (self.embedding or self.head):
             raise PlanError(f"stage [{self.start}, {self.stop}) on {self.place!r} owns nothing: leave it out")
+        self._settle_block_bits()
+
+    def _settle_block_bits(self) -> None:
+        """One form for one meaning: equal widths are ``bits``, and unequal ones name the widest there."""
+        widths = tuple(self.block_bits)
+        if widths and len(widths) != self.n_blocks:
+            raise PlanError(f"{len(widths)} block widths do not fit the {self.n_blocks} blocks of {self.place!r}")
+        if strange := sorted({bits for bits in widths if bits not in BITS}):
+            raise PlanError(f"{strange} weight bits are not supported: choose of {BITS}")
+        if len(set(widths)) > 1 and 32 in widths:
+            raise PlanError("blocks of 32 bits compute in float32 and cannot be mixed with others: use 16")
+        object.__setattr__(self, "bits", max(widths, default=self.bits))
+        object.__setattr__(self, "block_bits", widths if len(set(widths)) > 1 else ())
 
     @property
     def n_blocks(self) -> int:
         return self.stop - self.start
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Weight bits of each block."""
+        return self.block_bits or (self.bits,) * self.n_blocks
 
     @property
     def is_whole(self) -> bool:
@@ -76,7 +97,7 @@ class Stage:
 
     def __str__(self) -> str:
         owned = ("E+" if self.embedding else "") + f"[{self.start},{self.stop})" + ("+H" if self.head else "")
-        return f"{self.place} {owned} @{self.bits}b"
+        return f"{self.place} {owned} @{'/'.join(map(str, self.block_bits or [self.bits]))}b"
 
 
 @dataclass(frozen=True)
@@ -106,13 +127,16 @@ class Partition:
                 raise PlanError(f"neighbouring stages on {left.place!r}: make them one stage")
 
     @classmethod
-    def unsplit(cls, n_blocks: int, place: str, bits: int = 16) -> Partition:
+    def unsplit(cls, n_blocks: int, place: str, bits: Width = 16) -> Partition:
         """Everything on one place: the baseline that every split has to beat."""
-        return cls(n_blocks, (Stage(place, 0, n_blocks, embedding=True, head=True, bits=bits),))
+        return cls(n_blocks, (Stage(place, 0, n_blocks, embedding=True, head=True, **_width(bits)),))
 
     @classmethod
-    def split(cls, n_blocks: int, at: int, edge_bits: int = 16, cloud_bits: int = 16) -> Partition:
-        """Embedding and blocks ``[0, at)`` on the edge, ``[at, n_blocks)`` and the head in the cloud."""
+    def split(cls, n_blocks: int, at: int, edge_bits: Width = 16, cloud_bits: Width = 16) -> Partition:
+        """Embedding and blocks ``[0, at)`` on the edge, ``[at, n_blocks)`` and the head in the cloud.
+
+        Bits are of all the blocks of a side, or of each.
+        """
         if not _is_int(at) or not 0 <= at <= n_blocks:
             raise PlanError(
                 f"split point {at!r} is out of range: choose 0 to {n_blocks} for {n_blocks} blocks"
@@ -120,8 +144,8 @@ class Partition:
         return cls(
             n_blocks,
             (
-                Stage(EDGE, 0, at, embedding=True, bits=edge_bits),
-                Stage(CLOUD, at, n_blocks, head=True, bits=cloud_bits),
+                Stage(EDGE, 0, at, embedding=True, **_width(edge_bits)),
+                Stage(CLOUD, at, n_blocks, head=True, **_width(cloud_bits)),
             ),
         )
 
@@ -224,7 +248,12 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
-        return asdict(self)
+        data = asdict(self)
+        for placement in data["features"].values():
+            for stage in placement["partition"]["stages"]:
+                if not stage["block_bits"]:
+                    del stage["block_bits"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
@@ -262,6 +291,10 @@ class Plan:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _width(bits: Width) -> dict[str, Any]:
+    return {"bits": bits} if isinstance(bits, int) else {"block_bits": tuple(bits)}
 
 
 def _is_pair(value: object) -> bool:

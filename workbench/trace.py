@@ -25,6 +25,7 @@ class Number:
     value: float
     unit: str
     label: Label
+    range: tuple[float, float] | None = None  # where 80 % of the requests lie, if that is known
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Span:
     """
 
     kind: str  # one of SPAN_KINDS
-    place: str  # "edge", "cloud" or "link"
+    place: str  # "edge", "cloud", "link"; in a longer chain its devices, and "link A-B"
     token: int
     start_s: float  # since the request began
     duration_s: float
@@ -78,6 +79,8 @@ class RequestTrace:
     texts: tuple[str, ...] = ()  # every row's, where a batch was run
     notes: tuple[str, ...] = ()  # what a reader must know, e.g. that the host was too slow
     facts: Mapping[str, str] = field(default_factory=dict)  # link kind, devices, feature …
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """10th and 90th percentile of "ttft", "tpot" and "total" in seconds, where a prediction knows them."""
 
     @property
     def n_tokens(self) -> int:
@@ -114,9 +117,8 @@ class RequestTrace:
 
     def numbers(self) -> Iterator[Number]:
         """Every headline number with its unit and label."""
-        yield Number("ttft", self.ttft_s, "s", self.label)
-        yield Number("tpot", self.tpot_s, "s", self.label)
-        yield Number("total", self.total_s, "s", self.label)
+        for name, seconds in (("ttft", self.ttft_s), ("tpot", self.tpot_s), ("total", self.total_s)):
+            yield Number(name, seconds, "s", self.label, self.ranges.get(name))
         yield Number("throughput", self.tokens_per_s, "tokens/s", self.label)
         yield Number("bytes up", self.bytes_up, "B", self.bytes_label)
         yield Number("bytes down", self.bytes_down, "B", self.bytes_label)
@@ -135,6 +137,7 @@ class RequestTrace:
         tuples = ("token_times_s", "token_ids", "texts", "notes")
         fields: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in data.items()}
         fields["spans"] = tuple(Span(**s) for s in data["spans"])
+        fields["ranges"] = {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()}
         return cls(**fields)
 
     def __str__(self) -> str:

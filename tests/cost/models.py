@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.profiles import ModelProfile
 
-__all__ = ["LLAMA_8B", "MIXTRAL_8X7B", "SMALL", "llama"]
+__all__ = ["LLAMA_70B", "LLAMA_8B", "MIXTRAL_8X7B", "SMALL", "llama"]
 
 
 def llama(
@@ -46,4 +46,5 @@ def llama(
 
 SMALL = llama("small", 8, 256, 704, 8, 2, 2048, tied=True)
 LLAMA_8B = llama("llama-8b", 32, 4096, 14336, 32, 8, 128_256)
+LLAMA_70B = llama("llama-70b", 80, 8192, 28672, 64, 8, 128_256)
 MIXTRAL_8X7B = llama("mixtral-8x7b", 32, 4096, 14336, 32, 8, 32_000, experts=(8, 2))

@@ -14,23 +14,29 @@ _BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "tokenize"})
 
 
 def request_energy_j(
-    spans: Iterable[Span], total_s: float, devices: Mapping[str, DeviceProfile], sent_bytes: int
+    spans: Iterable[Span],
+    total_s: float,
+    devices: Mapping[str, DeviceProfile],
+    sent_bytes: int,
+    user: str = EDGE,
 ) -> dict[str, float]:
-    """Joules per place, and of the edge's radio.
+    """Joules per place, and of the radio of the user's device.
 
-    The edge works for this request alone: it draws its idle power while it waits. A cloud serves others
-    meanwhile: only its busy time counts. Energy is active power x time: an upper bound where a device is
-    not fully loaded.
+    The user's device works for this request alone: it draws its idle power while it waits. Others serve more
+    than one meanwhile: only their busy time counts. Energy is active power x time: an upper bound where a
+    device is not fully loaded.
 
     Args:
-        sent_bytes: what the edge sent; profiles say what sending one byte costs, receiving is not counted.
+        sent_bytes: what the user's device sent; profiles say what sending one byte costs, receiving is not
+            counted.
+        user: the place where the user sits.
     """
     busy = dict.fromkeys(devices, 0.0)
     for span in spans:
         if span.kind in _BUSY:
             busy[span.place] = busy.get(span.place, 0.0) + span.duration_s
     energy = {place: device.active_w * busy[place] for place, device in devices.items()}
-    if EDGE in devices:
-        energy[EDGE] += devices[EDGE].idle_w * max(0.0, total_s - busy[EDGE])
-        energy["radio"] = devices[EDGE].radio_j_per_byte * sent_bytes
+    if user in devices:
+        energy[user] += devices[user].idle_w * max(0.0, total_s - busy[user])
+        energy["radio"] = devices[user].radio_j_per_byte * sent_bytes
     return energy

@@ -20,9 +20,13 @@ __all__ = [
     "weight_bytes",
 ]
 
-_ACTIVATION_ROWS = (
-    12  # hidden-sized rows per token alive at once in a gated block: 2 residual, 4 q/k/v/o, 6 FFN
-)
+_ACTIVATION_ROWS = 12
+"""Hidden-sized rows per token alive at once in a gated block, where nobody has counted: 2 residual, 4 query, key
+and so on, 6 between."""
+_EMBEDDING_ROWS = 1.25
+"""The same before the first block: what was embedded, and tables of positions."""
+_NORM_ROWS = {16: 5, 32: 3}
+"""The same at the final norm, which computes in float32: what goes in, and two rows of its own."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class PlaceBytes:
 
     @property
     def total(self) -> int:
-        return self.weights + self.cache + self.activations
+        """What has to fit."""
+        return self.resident + self.activations
+
+    @property
+    def resident(self) -> int:
+        """What stays between two passes: weights and cache, as a run measures them."""
+        return self.weights + self.cache
 
     def __add__(self, other: PlaceBytes) -> PlaceBytes:
         return PlaceBytes(
@@ -84,7 +94,10 @@ def stage_bytes(
     """Bytes of one stage at the end of a request."""
     blocks = range(stage.start, stage.stop)
     element = activation_bits(stage.bits) // 8
-    packed = sum(weight_bytes(model.block_params[b], model.block_quantizable[b], stage.bits) for b in blocks)
+    packed = sum(
+        weight_bytes(model.block_params[b], model.block_quantizable[b], bits)
+        for b, bits in zip(blocks, stage.widths, strict=True)
+    )
     ends = (model.embedding_params * element if stage.embedding else 0) + (
         head_bytes(model, stage.bits) if stage.head else 0
     )
@@ -92,9 +105,26 @@ def stage_bytes(
         ends -= min(model.embedding_params, head_elements(model)) * element
     context = prompt_tokens + new_tokens
     cached = sum(model.kv_elements[b] * min(context, model.window[b] or context) * element for b in blocks)
-    rows = _ACTIVATION_ROWS * model.hidden * prompt_tokens if stage.n_blocks else 0
-    logits = model.vocab if stage.head else 0
-    return PlaceBytes(round(packed) + ends, cached * batch, (rows + logits) * element * batch)
+    alive = _activation_elements(model, stage, batch, prompt_tokens)
+    return PlaceBytes(round(packed) + ends, cached * batch, alive * element)
+
+
+def _activation_elements(model: ModelProfile, stage: Stage, batch: int, tokens: int) -> int:
+    """Numbers alive at once, at the peak of a prompt's pass: before the blocks, in one, or at the head."""
+    rows = batch * tokens
+    came_in = 0 if stage.embedding else rows * model.boundary_elements[stage.start]
+    blocks = [_block_elements(model, block, batch, tokens) for block in range(stage.start, stage.stop)]
+    first = round(_EMBEDDING_ROWS * rows * model.boundary_elements[0]) if stage.embedding else 0
+    norm = _NORM_ROWS[activation_bits(stage.bits)] * rows * model.hidden
+    head = norm + batch * model.vocab if stage.head else 0
+    return came_in + max(first, head, *blocks)
+
+
+def _block_elements(model: ModelProfile, block: int, batch: int, tokens: int) -> int:
+    if not model.activations:
+        return _ACTIVATION_ROWS * model.hidden * batch * tokens
+    fixed, per_token, per_pair = model.activations[block]
+    return fixed + batch * tokens * (per_token + tokens * per_pair)
 
 
 def place_bytes(

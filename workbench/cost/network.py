@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from workbench.cost.chain import Chain
 from workbench.links import make_flow
 from workbench.links.base import Direction, Flow
 from workbench.plan import Placement
-from workbench.profiles import LinkProfile, ModelProfile
+from workbench.profiles import ModelProfile
 from workbench.wire import sizes
 
-__all__ = ["MessageSizes", "Path"]
+__all__ = ["Crossing", "MessageSizes", "Paths"]
 
+_WAYS: tuple[Direction, Direction] = ("up", "down")
 _WIDTHS = (65536, 256, 128, 0)  # MessagePack writes an integer in 5, 3, 2 or 1 bytes from here on
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One message over one link, packed, sent and unpacked."""
+
+    link: int
+    direction: Direction
+    n_bytes: int
+    start_s: float
+    end_s: float
 
 
 @dataclass
@@ -70,18 +84,28 @@ class MessageSizes:
         return self._known[key]
 
 
-class Path:
-    """Both directions of a link between its two ends, from a cold start."""
+class Paths:
+    """Both directions of every link of a chain, from a cold start."""
 
-    def __init__(self, link: LinkProfile, kind: str) -> None:
-        self._flows: dict[Direction, Flow] = {
-            "up": make_flow(kind, link, "up"),
-            "down": make_flow(kind, link, "down"),
+    def __init__(self, chain: Chain, kind: str) -> None:
+        self._chain = chain
+        self._flows: dict[tuple[int, Direction], Flow] = {
+            (i, way): make_flow(kind, link, way) for i, link in enumerate(chain.links) for way in _WAYS
         }
 
-    def arrival_s(self, n_bytes: int, direction: Direction, at_s: float) -> float:
-        """When a message that leaves at ``at_s`` has arrived whole, behind those sent before it."""
-        return at_s + self._flows[direction].transfer_s(n_bytes, at_s)
+    def cross(self, n_bytes: int, sender: str, receiver: str, at_s: float) -> Iterator[Crossing]:
+        """A message from place to place, link by link: each is left when the message is there whole.
+
+        On each link it queues behind what was sent before it.
+        """
+        chain = self._chain
+        ends = chain.passed(sender, receiver)
+        for (index, way), (near, far) in zip(chain.hops(sender, receiver), ends, strict=True):
+            left_s = at_s + chain.message_overhead_s(near)
+            arrived_s = left_s + self._flows[index, way].transfer_s(n_bytes, left_s)
+            there_s = arrived_s + chain.message_overhead_s(far)
+            yield Crossing(index, way, n_bytes, at_s, there_s)
+            at_s = there_s
 
 
 def _class_of(value: int) -> int:

@@ -2,21 +2,23 @@
 
 What crosses is what the runtime sends: split plans take one round trip per token, U-shaped plans too, with
 boundary activations both ways; cloud-only sends the prompt once and tokens stream back; edge-only sends
-nothing. Times begin with the prompt's token ids at the edge and end with each token there.
+nothing. In a longer chain a message passes every link between two places, and tokens go back to where the
+next pass begins. Times begin with the prompt at the user's device and end with each token there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from workbench.cost.chain import Chain
 from workbench.cost.compute import StageCost
 from workbench.cost.energy import request_energy_j
 from workbench.cost.memory import PlaceBytes, fits, place_bytes
-from workbench.cost.network import MessageSizes, Path
+from workbench.cost.network import MessageSizes, Paths
+from workbench.cost.uncertainty import request_ranges
 from workbench.errors import DoesNotFitError, PlanError, PromptError
-from workbench.links.base import Direction
-from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Placement, Plan
+from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Placement, Plan, Stage
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.trace import RequestTrace, Span
 
@@ -27,7 +29,7 @@ def predict(
     plan: Plan,
     model: ModelProfile,
     devices: Mapping[str, DeviceProfile],
-    link: LinkProfile,
+    link: LinkProfile | Sequence[LinkProfile],
     *,
     prompt_tokens: int = 64,
     new_tokens: int = 32,
@@ -40,7 +42,9 @@ def predict(
     """What a request would take: the record that a run gives, every number modelled.
 
     Args:
-        devices: by place, ``"edge"`` and ``"cloud"``.
+        devices: by place, ``"edge"`` and ``"cloud"``; for a longer chain every place, the user's first.
+        link: between edge and cloud; for a longer chain one between each two neighbours. Bytes up and down
+            are those of the first, which the user pays for.
         prompt_tokens: per sequence, all of equal length.
         new_tokens: per sequence, the first included.
         batch: sequences that run together.
@@ -50,23 +54,24 @@ def predict(
 
     Raises:
         DoesNotFitError: a place needs more memory than its device has.
-        PlanError: a place has no device, or the plan is of a shape that does not begin on the edge.
+        PlanError: a place has no device, or the plan is of a shape that nothing here runs.
         PromptError: a request that is empty, or longer than the model's positions.
     """
-    placement = plan.placement(feature)
-    _check(placement, model, devices, prompt_tokens, new_tokens, batch)
-    used = {place: devices[place] for place in {EDGE, *placement.partition.places} if place in devices}
+    placement, chain = plan.placement(feature), Chain.of(devices, link)
+    _check(placement, model, chain, prompt_tokens, new_tokens, batch)
+    used = {p: devices[p] for p in dict.fromkeys((chain.user, *placement.partition.places)) if p in devices}
     needs, notes = _memory(plan, model, used, prompt_tokens, new_tokens, batch, feature, must_fit)
     play = _Play(
         costs=[StageCost.of(model, s, devices[s.place]) for s in placement.partition.stages],
         placement=placement,
-        devices=devices,
-        path=Path(link, link_kind),
+        chain=chain,
+        paths=Paths(chain, link_kind),
         sizes=MessageSizes(model, placement, batch, secure),
         prompt_tokens=prompt_tokens,
         batch=batch,
     )
     play.run(new_tokens)
+    up, down = play.n_bytes["up"], play.n_bytes["down"]
     return RequestTrace(
         plan=str(plan),
         clock="none",
@@ -74,15 +79,16 @@ def predict(
         prompt_tokens=prompt_tokens,
         token_times_s=tuple(play.token_times_s),
         spans=tuple(play.spans),
-        bytes_up=play.n_bytes["up"],
-        bytes_down=play.n_bytes["down"],
+        bytes_up=up,
+        bytes_down=down,
         bytes_label="modelled",
-        memory_bytes={EDGE: 0, **{place: need.total for place, need in needs.items()}},
+        memory_bytes={chain.user: 0, **{place: need.total for place, need in needs.items()}},
         memory_label="modelled",
-        energy_j=request_energy_j(play.spans, play.token_times_s[-1], used, play.n_bytes["up"]),
+        energy_j=request_energy_j(play.spans, play.token_times_s[-1], used, up, chain.user),
         batch=batch,
         notes=notes,
-        facts=_facts(link, link_kind, used, feature),
+        facts=_facts(chain, link_kind, used, feature, play.costs),
+        ranges=play.ranges(),
     )
 
 
@@ -92,8 +98,8 @@ class _Play:
 
     costs: list[StageCost]
     placement: Placement
-    devices: Mapping[str, DeviceProfile]
-    path: Path
+    chain: Chain
+    paths: Paths
     sizes: MessageSizes
     prompt_tokens: int
     batch: int
@@ -101,77 +107,98 @@ class _Play:
     token: int = 0
     spans: list[Span] = field(default_factory=list)
     token_times_s: list[float] = field(default_factory=list)
-    n_bytes: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})
+    n_bytes: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})  # of the first link
 
     def run(self, new_tokens: int) -> None:
-        if self.placement.partition.places == (CLOUD,):
-            self._stream(new_tokens)
-            return
+        self._tokenize()
+        if self._streams:
+            self._cross(self.chain.user, self._start, self.sizes.generate(self.prompt_tokens, new_tokens))
         for self.token in range(new_tokens):
-            self._token()
+            self._pass()
+            self.token_times_s.append(self._arrival_s())
 
-    def _token(self) -> None:
+    @property
+    def _start(self) -> str:
+        return self.placement.partition.stages[0].place
+
+    @property
+    def _end(self) -> str:
+        return self.placement.partition.stages[-1].place
+
+    @property
+    def _streams(self) -> bool:
+        """Whether the prompt leaves the user's device as token ids and tokens come back unasked."""
+        return self._start != self.chain.user
+
+    def _tokenize(self) -> None:
+        device = self.chain.devices.get(self.chain.user)
+        if device is not None:
+            seconds = device.tokenize_s_per_token * self.prompt_tokens * self.batch
+            self._spend("tokenize", self.chain.user, seconds)
+
+    def _pass(self) -> None:
+        """Every stage once; then the token is where the next pass begins."""
         stages = self.placement.partition.stages
         tokens, context = self._step()
-        for i in range(len(stages)):
+        for i, stage in enumerate(stages):
             if i:
-                self._hand_over(i, tokens, context)
-            self._compute(i, tokens, context)
-        self._sample(stages[-1].place)
-        if stages[-1].place != EDGE:
-            self._cross("down", self.sizes.tokens(self.token))
-        self.token_times_s.append(self.now_s)
+                self._hand_over(stages[i - 1].place, stage, tokens, context)
+            self._spend("compute", stage.place, self.costs[i].step_s(tokens, context, self.batch))
+        self._spend("sample", self._end, self.chain.devices[self._end].sample_s)
+        if self._end != self._start:
+            self._cross(self._end, self._start, self.sizes.tokens(self.token))
 
-    def _stream(self, new_tokens: int) -> None:
-        self._cross("up", self.sizes.generate(self.prompt_tokens, new_tokens))
-        for self.token in range(new_tokens):
-            self._compute(0, *self._step())
-            self._sample(CLOUD)
-            made_s = self.now_s
-            self._cross("down", self.sizes.streamed(self.token))
-            self.token_times_s.append(self.now_s)
-            self.now_s = made_s  # the cloud goes on without waiting
+    def _arrival_s(self) -> float:
+        """When the user has the token; whoever made it goes on without waiting."""
+        if not self._streams:
+            return self.now_s
+        made_s = self.now_s
+        self._cross(self._start, self.chain.user, self.sizes.streamed(self.token))
+        there_s, self.now_s = self.now_s, made_s
+        return there_s
 
     def _step(self) -> tuple[int, int]:
         """New tokens per sequence, and those that the caches hold already."""
         return (self.prompt_tokens, 0) if self.token == 0 else (1, self.prompt_tokens + self.token - 1)
 
-    def _compute(self, stage: int, tokens: int, context: int) -> None:
-        seconds = self.costs[stage].step_s(tokens, context, self.batch)
-        self._spend("compute", self.placement.partition.stages[stage].place, seconds)
-
-    def _sample(self, place: str) -> None:
-        if self.devices[place].sample_s:
-            self._spend("sample", place, self.devices[place].sample_s)
-
-    def _hand_over(self, stage: int, tokens: int, context: int) -> None:
-        stages = self.placement.partition.stages
-        if stages[stage].place == EDGE:
-            self._cross("down", self.sizes.boundary(stages[stage].start, tokens, self.token))
+    def _hand_over(self, sender: str, stage: Stage, tokens: int, context: int) -> None:
+        elements = self.batch * tokens * self.sizes.model.boundary_elements[stage.start]
+        self._spend("encode", sender, self._codec_s(sender, elements))
+        if self.chain.hops(sender, stage.place)[0][1] == "down":
+            n_bytes = self.sizes.boundary(stage.start, tokens, self.token)
         else:
-            self._cross("up", self.sizes.forward(stages[stage].start, tokens, context, self.token))
+            n_bytes = self.sizes.forward(stage.start, tokens, context, self.token)
+        self._cross(sender, stage.place, n_bytes)
+        self._spend("decode_wire", stage.place, self._codec_s(stage.place, elements))
 
-    def _cross(self, direction: Direction, n_bytes: int) -> None:
-        sender, receiver = (EDGE, CLOUD) if direction == "up" else (CLOUD, EDGE)
-        left_s = self.now_s + _overhead_s(self.devices, sender)
-        arrived_s = self.path.arrival_s(n_bytes, direction, left_s) + _overhead_s(self.devices, receiver)
-        kind = "uplink" if direction == "up" else "downlink"
-        self._spend(kind, "link", arrived_s - self.now_s, n_bytes)
-        self.n_bytes[direction] += n_bytes
+    def _codec_s(self, place: str, elements: int) -> float:
+        device = self.chain.devices[place]
+        return device.encode_s + elements * device.encode_s_per_element
+
+    def _cross(self, sender: str, receiver: str, n_bytes: int) -> None:
+        for it in self.paths.cross(n_bytes, sender, receiver, self.now_s):
+            kind = "uplink" if it.direction == "up" else "downlink"
+            self.now_s = it.start_s
+            self._spend(kind, self.chain.link_name(it.link), it.end_s - it.start_s, n_bytes)
+            if it.link == 0:
+                self.n_bytes[it.direction] += n_bytes
 
     def _spend(self, kind: str, place: str, seconds: float, n_bytes: int = 0) -> None:
-        self.spans.append(Span(kind, place, self.token, self.now_s, seconds, "modelled", n_bytes))
-        self.now_s += seconds
+        if seconds or n_bytes or kind == "compute":
+            self.spans.append(Span(kind, place, self.token, self.now_s, seconds, "modelled", n_bytes))
+            self.now_s += seconds
 
-
-def _overhead_s(devices: Mapping[str, DeviceProfile], place: str) -> float:
-    return devices[place].message_overhead_s if place in devices else 0.0
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Where 80 % of the requests lie, by the spread of the devices and the jitter of the links."""
+        stages = self.placement.partition.stages
+        spreads = {stage.place: cost.spread for stage, cost in zip(stages, self.costs, strict=True)}
+        return request_ranges(self.spans, self.token_times_s, spreads, self.chain, streams=self._streams)
 
 
 def _check(
     placement: Placement,
     model: ModelProfile,
-    devices: Mapping[str, DeviceProfile],
+    chain: Chain,
     prompt_tokens: int,
     new_tokens: int,
     batch: int,
@@ -179,9 +206,9 @@ def _check(
     partition = placement.partition
     if partition.n_blocks != model.n_blocks:
         raise PlanError(f"the plan cuts {partition.n_blocks} blocks, but {model.name!r} has {model.n_blocks}")
-    if strange := [p for p in partition.places if p not in (EDGE, CLOUD) or p not in devices]:
-        raise PlanError(f"no device for {strange}: a prediction needs one for each of 'edge' and 'cloud'")
-    if len(partition.stages) > 1 and partition.stages[0].place != EDGE:
+    if strange := [p for p in partition.places if p not in chain.places or p not in chain.devices]:
+        raise PlanError(f"no device for {strange}: a prediction needs one for each of {list(chain.places)}")
+    if chain.places == (EDGE, CLOUD) and len(partition.stages) > 1 and partition.stages[0].place != EDGE:
         raise PlanError(
             f"a split request begins on the edge, not as in {partition}: let the edge own block 0"
         )
@@ -227,7 +254,12 @@ def _memory(
 
 
 def _facts(
-    link: LinkProfile, link_kind: str, devices: Mapping[str, DeviceProfile], feature: str
+    chain: Chain,
+    link_kind: str,
+    devices: Mapping[str, DeviceProfile],
+    feature: str,
+    costs: Sequence[StageCost],
 ) -> dict[str, str]:
     names = {place: device.name for place, device in sorted(devices.items())}
-    return {"link": link.name, "link_kind": link_kind, "feature": feature, **names}
+    link = " + ".join(profile.name for profile in chain.links)
+    return {"link": link, "link_kind": link_kind, "feature": feature, **names}

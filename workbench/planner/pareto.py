@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["hypervolume", "non_dominated"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["front_of", "hypervolume", "non_dominated"]
 
 Point = Sequence[float]
 
@@ -21,6 +24,20 @@ def non_dominated(points: Sequence[Point]) -> list[int]:
         if not any(_dominates(points[j], points[i]) or tuple(points[j]) == tuple(points[i]) for j in kept):
             kept.append(i)
     return sorted(kept)
+
+
+def front_of(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """``non_dominated`` for many points at once: [N, M] in, indices out.
+
+    Each point that stays strikes out what it dominates, the most promising first.
+    """
+    order = np.lexsort(points.T[::-1])  # by the first objective, then the second: no later one dominates
+    kept: list[int] = []
+    while len(order):
+        first = order[0]
+        kept.append(int(first))
+        order = order[(points[order] < points[first]).any(axis=1)]
+    return np.array(sorted(kept), dtype=np.int64)
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
