@@ -1,4 +1,4 @@
-"""Fits the two numbers of a device that no datasheet gives to decode rates that somebody published."""
+"""Fits overhead per block and bandwidth reached to decode rates that somebody published."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from workbench.errors import ProfileError
 from workbench.profiles import DecodeRate
 
-__all__ = ["decode_rate", "fit_decode"]
+__all__ = ["Row", "decode_rate", "fit_absolute", "fit_decode"]
+
+Row = tuple[float, float]
+"""Blocks per second, and what else a token costs per second: ``x * blocks + y * cost`` is to be one."""
+
+_ROUNDS = 60  # of reweighting; no published set moves in the sixth digit after thirty
+_SMALLEST_ERROR = 1e-3  # a rate that is met this well pulls no harder for being met better
 
 
 def fit_decode(rates: Sequence[DecodeRate], block_overhead_s: float | None = None) -> tuple[float, float]:
@@ -28,13 +34,24 @@ def fit_decode(rates: Sequence[DecodeRate], block_overhead_s: float | None = Non
     if block_overhead_s is not None:
         return block_overhead_s, _bandwidth(rates, block_overhead_s)
     rows = [(r.n_blocks * r.tokens_per_s, r.n_bytes * r.tokens_per_s) for r in rates]  # both over time
-    aa, ab, bb = (sum(r[i] * r[j] for r in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
-    a, b = (sum(r[i] for r in rows) for i in (0, 1))
-    determinant = aa * bb - ab * ab
-    if len(rows) < 2 or determinant <= 1e-9 * aa * bb:
-        raise ProfileError("a fit needs rates of two models that differ in bytes per block: give an overhead")
-    overhead = (a * bb - b * ab) / determinant
-    return (overhead, determinant / (b * aa - a * ab)) if overhead >= 0 else (0.0, _bandwidth(rates, 0.0))
+    overhead, slope = _least_squares(rows, [1.0] * len(rows))
+    return overhead, 1.0 / slope
+
+
+def fit_absolute(rows: Sequence[Row]) -> tuple[float, float]:
+    """``x`` and ``y``, not below zero, that make the sum of ``|x * blocks + y * cost - 1|`` least.
+
+    The least absolute relative error, so that a few odd rates pull no harder than the others: least squares
+    again and again, each row weighted by one over its last error (Schlossmacher, JASA 68(344), 1973).
+
+    Raises:
+        ProfileError: the rows cannot tell the two apart.
+    """
+    weights = [1.0] * len(rows)
+    for _ in range(_ROUNDS):
+        x, y = _least_squares(rows, weights)
+        weights = [1.0 / max(abs(x * a + y * b - 1.0), _SMALLEST_ERROR) for a, b in rows]
+    return x, y
 
 
 def decode_rate(
@@ -42,6 +59,18 @@ def decode_rate(
 ) -> float:
     """Tokens per second of a model that reads ``n_bytes`` per token."""
     return 1.0 / (n_blocks * block_overhead_s + n_bytes / bandwidth_bytes_per_s)
+
+
+def _least_squares(rows: Sequence[Row], weights: Sequence[float]) -> tuple[float, float]:
+    """``x`` and ``y`` in closed form; ``x`` is zero where it would fall below, ``y`` is then fitted alone."""
+    weighted = list(zip(weights, rows, strict=True))
+    aa, ab, bb = (sum(w * r[i] * r[j] for w, r in weighted) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a, b = (sum(w * r[i] for w, r in weighted) for i in (0, 1))
+    determinant = aa * bb - ab * ab
+    if len(rows) < 2 or determinant <= 1e-9 * aa * bb:
+        raise ProfileError("a fit needs rates of two models that differ in bytes per block: give an overhead")
+    x, y = (a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant
+    return (x, y) if x >= 0 else (0.0, b / bb)
 
 
 def _bandwidth(rates: Sequence[DecodeRate], block_overhead_s: float) -> float:
