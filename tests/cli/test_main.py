@@ -13,6 +13,7 @@ from workbench import cli, errors
 from workbench.cli.parser import build_parser
 
 COMMANDS = (
+    "architectures",
     "demo",
     "device",
     "devices",
@@ -20,6 +21,7 @@ COMMANDS = (
     "generate",
     "links",
     "models",
+    "plan",
     "predict",
     "report",
     "serve",
@@ -73,6 +75,7 @@ def test_splits_are_one_point_or_two() -> None:
         (errors.StudyVersionError("no"), 2),
         (errors.AddressInUseError("no"), 2),
         (errors.DoesNotFitError("no"), 3),
+        (errors.InfeasibleError("no"), 3),
         (errors.PeerLostError("no"), 4),
         (errors.LinkError("no"), 4),
         (errors.CheckpointError("no"), 1),

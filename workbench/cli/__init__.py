@@ -24,6 +24,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.StudyVersionError, BAD_INPUT),
     (errors.AddressInUseError, BAD_INPUT),
     (errors.DoesNotFitError, DOES_NOT_FIT),
+    (errors.InfeasibleError, DOES_NOT_FIT),
     (errors.LinkError, LOST),
     (errors.TransportError, LOST),
     (errors.WorkbenchError, FAILED),

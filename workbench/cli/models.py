@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from workbench.cli.text import print_json, quantity, table
 from workbench.models import load_model, shipped_models
@@ -17,7 +16,7 @@ def run(args: argparse.Namespace) -> int:
     names = [args.name] if args.name else sorted(shipped_models())
     found = {name: load_model(name).profile for name in names}
     if args.json:
-        print_json({name: asdict(profile) for name, profile in found.items()})
+        print_json({name: profile.to_dict() for name, profile in found.items()})
     else:
         print(_table(found))
     return 0

@@ -13,7 +13,7 @@ from workbench.errors import InputError
 from workbench.links import LinkTrace, link_trace
 from workbench.models import Model, load_model
 from workbench.plan import Plan
-from workbench.profiles import DeviceProfile, LinkProfile
+from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 
 __all__ = [
     "Request",
@@ -22,6 +22,7 @@ __all__ = [
     "link_of",
     "model_of",
     "plan_of",
+    "profile_of",
     "request_of",
     "setting_of",
     "trace_of",
@@ -55,7 +56,12 @@ def model_of(args: argparse.Namespace) -> Model:
     return load_model(args.model)
 
 
-def plan_of(args: argparse.Namespace, model: Model) -> Plan | None:
+def profile_of(args: argparse.Namespace) -> ModelProfile:
+    """The model that a command names as numbers: from its file, or read from the model."""
+    return ModelProfile.load(args.profile) if args.profile is not None else model_of(args).profile
+
+
+def plan_of(args: argparse.Namespace, model: Model | ModelProfile) -> Plan | None:
     """The plan that a command names; None where it names no split and no baseline."""
     if args.edge_only:
         return deployment.edge_only(model, bits=args.edge_bits)

@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 
 from workbench import deployment
-from workbench.cli.options import Request, Setting, model_of, plan_of, request_of, setting_of
+from workbench.cli.options import Request, Setting, plan_of, profile_of, request_of, setting_of
 from workbench.cli.text import print_json, quantity, table, trace_table
 from workbench.errors import DoesNotFitError
-from workbench.models import Model
 from workbench.plan import CLOUD, EDGE, Plan
 from workbench.planner import verdict
+from workbench.profiles import ModelProfile
 from workbench.trace import RequestTrace
 
 __all__ = ["run"]
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         DoesNotFitError: the plan, or every plan, needs more memory than its devices have.
     """
-    model, setting, request = model_of(args), setting_of(args), request_of(args)
+    model, setting, request = profile_of(args), setting_of(args), request_of(args)
     plan = plan_of(args, model)
     plans = _baselines(args, model) | ({_title(plan): plan} if plan else _splits(args, model))
     found = [_candidate(title, p, model, setting, request) for title, p in plans.items()]
@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _baselines(args: argparse.Namespace, model: Model) -> dict[str, Plan]:
+def _baselines(args: argparse.Namespace, model: ModelProfile) -> dict[str, Plan]:
     return {
         "edge-only": deployment.edge_only(model, bits=args.edge_bits),
         "cloud-only": deployment.cloud_only(model, bits=args.cloud_bits),
     }
 
 
-def _splits(args: argparse.Namespace, model: Model) -> dict[str, Plan]:
+def _splits(args: argparse.Namespace, model: ModelProfile) -> dict[str, Plan]:
     bits = {"edge_bits": args.edge_bits, "cloud_bits": args.cloud_bits}
     points = range(model.n_blocks + 1)
     return {f"split at {k}": deployment.split(model, at=k, wire=args.wire, **bits) for k in points}
@@ -62,7 +62,7 @@ def _title(plan: Plan) -> str:
     return f"split at {', '.join(map(str, points))}" if points else f"{plan.partition.places[0]}-only"
 
 
-def _candidate(title: str, plan: Plan, model: Model, setting: Setting, request: Request) -> _Candidate:
+def _candidate(title: str, plan: Plan, model: ModelProfile, setting: Setting, request: Request) -> _Candidate:
     try:
         trace = deployment.predict(plan, setting.edge, setting.cloud, setting.link, model=model, **request)
     except DoesNotFitError as error:

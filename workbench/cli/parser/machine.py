@@ -1,0 +1,86 @@
+"""What this machine can do: ``doctor``, ``device`` and ``model``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.parser.arguments import command, json_switch
+from workbench.plan import BITS
+
+__all__ = ["add_device", "add_doctor", "add_model"]
+
+
+def add_doctor(commands: Any) -> None:
+    parser = command(
+        commands,
+        "doctor",
+        "doctor",
+        "Say what this machine can do and how to get the rest.",
+        "doctor",
+        "doctor --json",
+    )
+    json_switch(parser)
+
+
+def add_device(commands: Any) -> None:
+    parser = command(
+        commands,
+        "device",
+        "device",
+        "Measure this machine as a device.",
+        "device calibrate",
+        "device calibrate --out my-laptop.json",
+    )
+    calibrate = command(
+        parser.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        "calibrate",
+        "device",
+        "Measure this machine into a device profile that --edge and --cloud take.",
+        "device calibrate",
+        "device calibrate --out my-laptop.json",
+        "predict --split 3 --edge my-laptop.json",
+    )
+    calibrate.add_argument(
+        "--model", default="tiny", help="measure with its stages; true for this model (default tiny)"
+    )
+    calibrate.add_argument("--out", type=Path, metavar="FILE", help="write the profile there; ends in .json")
+    calibrate.add_argument(
+        "--force", action="store_true", help="measure again, and write over FILE where it is there"
+    )
+    json_switch(calibrate)
+
+
+def add_model(commands: Any) -> None:
+    parser = command(
+        commands,
+        "model",
+        "model",
+        "Measure a model on this machine.",
+        "model profile",
+        "model profile --model tiny --bits 16 4 --out tiny.json",
+    )
+    profile = command(
+        parser.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        "profile",
+        "model",
+        "Measure each block, the embedding and the head, for prompts and single tokens, at each width.",
+        "model profile",
+        "model profile --model tiny --bits 16 4 --out tiny.json",
+        "predict --split 3 --edge host --cloud host --profile tiny.json",
+    )
+    profile.add_argument("--model", default="tiny", help="a shipped model, a Hugging Face id or a folder")
+    profile.add_argument(
+        "--bits", type=int, nargs="+", choices=BITS, default=BITS, help="weight bits (default all)"
+    )
+    profile.add_argument(
+        "--device",
+        default="host",
+        metavar="NAME",
+        help="the device that the times belong to, as `workbench device calibrate` names it (default host)",
+    )
+    profile.add_argument("--out", type=Path, metavar="FILE", help="write the model's profile there, as JSON")
+    profile.add_argument(
+        "--force", action="store_true", help="measure again, and write over FILE where it is there"
+    )
+    json_switch(profile)
