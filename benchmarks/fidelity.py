@@ -15,12 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -30,12 +25,11 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.measures.dilation import dilation_errors, median_error
+from benchmarks.measures.elsewhere import host_facts, run_where_netem_is
 from benchmarks.measures.links import measured
 from benchmarks.measures.residue import groups_left_after_kills
-from tests.kernel import netem_here
 from workbench.files import write_text
 from workbench.links import SimulatedLink
-from workbench.links.netem import uml
 from workbench.profiles import link
 
 TARGETS = {
@@ -50,10 +44,8 @@ TARGETS = {
     "residue_after_kill": 0,
     "simulated_1000_messages_ms": 1.0,
 }
-REPOSITORY = Path(__file__).resolve().parent.parent
 SHORTEST_RTT_S = 0.01  # below, the host's own time is a part of it
 ACTIVATION_BYTES = 4096
-UML_TIMEOUT_S = 3000.0
 Case = dict[str, Any]
 
 
@@ -81,7 +73,7 @@ def main() -> None:
     record = {
         "benchmark": "fidelity",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "host": _host(kernel),
+        "host": host_facts(kernel),
         "versions": {name: version(name) for name in ("pyroute2", "torch")},
         "figures": figures,
         "cases": cases,
@@ -98,12 +90,12 @@ def _records(*, with_netem: bool) -> tuple[dict[str, Case], list[Case]]:
     """Of each kind of link, and of requests over netem. Links mostly wait: two kinds at the same time."""
     with ThreadPoolExecutor() as pool:
         module = "benchmarks.measures.links"
-        netem = pool.submit(_elsewhere, module, "--kind", "netem") if with_netem else None
+        netem = pool.submit(run_where_netem_is, module, "--kind", "netem") if with_netem else None
         records = {kind: measured(kind) for kind in ("proxy", "simulated")}
         if netem is None:
             return records, []
         records["netem"] = netem.result()
-    return records, _elsewhere("benchmarks.measures.netem_run")
+    return records, run_where_netem_is("benchmarks.measures.netem_run")
 
 
 def _arguments() -> argparse.Namespace:
@@ -112,31 +104,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--record", type=Path, help="write what the notebooks show there")
     parser.add_argument("--without-netem", action="store_true", help="leave the kernel's link out")
     return parser.parse_args()
-
-
-def _host(netem_kernel: str) -> Case:
-    place = "this host's" if netem_kernel == platform.release() else "user-mode Linux on this host"
-    return {
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg(),
-        "netem kernel": f"{netem_kernel} ({place})",
-    }
-
-
-def _elsewhere(module: str, *arguments: str) -> Any:
-    """What a measuring module writes down, run where the kernel has netem."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "record.json"
-        command = [sys.executable, "-m", module, *arguments, "--json", str(file)]
-        if netem_here():
-            subprocess.run(command, cwd=REPOSITORY, check=True)
-        else:
-            outcome = uml.run(command, folder=REPOSITORY, timeout_s=UML_TIMEOUT_S)
-            print(outcome.err, file=sys.stderr)
-            if outcome.code:
-                raise SystemExit(f"{module} failed in user-mode Linux with code {outcome.code}")
-        return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _simulating_ms() -> float:

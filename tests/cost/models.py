@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.profiles import ModelProfile
 
-__all__ = ["LLAMA_70B", "LLAMA_8B", "MIXTRAL_8X7B", "SMALL", "llama"]
+__all__ = ["LLAMA_8B", "LLAMA_70B", "MIXTRAL_8X7B", "SMALL", "llama"]
 
 
 def llama(

@@ -40,7 +40,9 @@ def request_of() -> st.SearchStrategy[Request]:
 
 
 @st.composite
-def problems(draw: st.DrawFn, *, most_places: int = 2, u_shaped: bool | None = None, pins: bool = False) -> Problem:
+def problems(
+    draw: st.DrawFn, *, most_places: int = 2, u_shaped: bool | None = None, pins: bool = False
+) -> Problem:
     """Any small problem: two places named edge and cloud, or a longer chain."""
     n = draw(st.integers(2, most_places))
     names = ["edge", "cloud"] if n == 2 else [f"tier{i}" for i in range(n)]
@@ -55,7 +57,9 @@ def problems(draw: st.DrawFn, *, most_places: int = 2, u_shaped: bool | None = N
         {name: draw(devices()) for name in names},
         tuple(draw(drawn_links()) for _ in range(n - 1)),
         request=draw(request_of()),
-        aims=draw(st.sampled_from([{"total": 1.0}, {"ttft": 1.0}, {"tpot": 1.0}, {"ttft": 2.0, "tpot": 1.0}])),
+        aims=draw(
+            st.sampled_from([{"total": 1.0}, {"ttft": 1.0}, {"tpot": 1.0}, {"ttft": 2.0, "tpot": 1.0}])
+        ),
         pins=draw(_pins(names, model.n_blocks)) if pins else (),
         choices=choices,
     )

@@ -156,7 +156,9 @@ def test_pins_hold() -> None:
 
 def test_what_binds_is_said_and_by_how_much() -> None:
     tight = SIMPLE.with_(limits=Limits(total_s=1e-6, memory_bytes={"edge": 1e3}))
-    with pytest.raises(InfeasibleError, match="No plan keeps: .*total needs .* of 0.001 ms .* over") as caught:
+    with pytest.raises(
+        InfeasibleError, match=r"No plan keeps: .*total needs .* of 0.001 ms .* over"
+    ) as caught:
         plan(tight)
     assert "none of 195 plans" in str(caught.value)
     assert caught.value.binding == ("total",)
@@ -229,7 +231,9 @@ def test_limits_are_numbers(make: object) -> None:
 
 
 def test_a_baseline_that_wins_is_said_with_its_reason() -> None:
-    problem = Problem(LLAMA_8B, {"edge": profiles.device("jetson-agx-orin"), "cloud": EDGE_CLOUD["cloud"]}, (LTE,))
+    problem = Problem(
+        LLAMA_8B, {"edge": profiles.device("jetson-agx-orin"), "cloud": EDGE_CLOUD["cloud"]}, (LTE,)
+    )
     answer = plan(problem.with_(aims={"tpot": 1.0}))
     assert not answer.splits
     assert answer.verdict.startswith("Don't split: cloud-only is faster by ")
@@ -240,7 +244,10 @@ def test_a_baseline_that_wins_is_said_with_its_reason() -> None:
 
 def test_a_split_that_wins_says_over_what() -> None:
     private = SIMPLE.with_(
-        model=LLAMA_8B, pins=(Pin("embedding", "edge"),), links=(profiles.link("ethernet"),), aims={"ttft": 1.0}
+        model=LLAMA_8B,
+        pins=(Pin("embedding", "edge"),),
+        links=(profiles.link("ethernet"),),
+        aims={"ttft": 1.0},
     )
     answer = plan(private)
     assert answer.splits

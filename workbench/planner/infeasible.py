@@ -57,8 +57,9 @@ class Refusals:
         binding = f"No plan keeps: {'; '.join(never)}. " if never else ""
         helped = sorted(((n, name) for name, n in self.relieved.items() if n), reverse=True)
         relief = "; ".join(f"without {name}, {n} would do" for n, name in helped[:3])
+        helps = f"{relief.capitalize()}." if relief else "No single limit alone is at fault."
         text = (
             f"none of {n_plans:,} plans of {problem.model.name!r} keeps every limit. {binding}The nearest is "
-            f"{self.plan}: {'; '.join(self.said)}. {relief.capitalize() + '.' if relief else 'No single limit alone is at fault.'}"
+            f"{self.plan}: {'; '.join(self.said)}. {helps}"
         )
         return InfeasibleError(text, binding=tuple(name for _, name in helped) or tuple(self.least))

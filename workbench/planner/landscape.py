@@ -1,4 +1,4 @@
-"""Every plan of a problem as columns of numbers: what enumeration looks at, computed by NumPy, not one by one.
+"""Every plan of a problem as columns of numbers: what enumeration looks at, computed by NumPy all at once.
 
 The same models as ``cost.predict``: computing and messages add up along a pass, a token after the first takes
 the mean over the request's contexts, and messages after the first find their connection warm.
@@ -126,7 +126,7 @@ class Landscape:
         return self._crossings[wire]
 
     def over(self, problem: Problem) -> Landscape:
-        """The landscape of a problem that differs in its links, limits or aims alone: computing is the same."""
+        """The landscape of a problem that differs in its links, limits or aims alone: computing stays."""
         return Landscape(problem, self._columns, self._computing)
 
 

@@ -1,7 +1,7 @@
 """Which limits a plan keeps, and by how much it breaks the others.
 
-An excess is relative: 0.2 is a fifth over the limit, 0 and below is within it. Pins count the share of what is
-out of its place.
+An excess is relative: 0.2 is a fifth over the limit, 0 and below is within it. Pins count the share of what
+is out of its place.
 """
 
 from __future__ import annotations

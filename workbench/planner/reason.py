@@ -31,7 +31,7 @@ def _sentence(answer: Answer, aim: Aim) -> str:
     if split is None:
         return f"Don't split: no split keeps the limits. {_title(answer.best)}.{impossible}"
     if unsplit is None:
-        return f"Split: {_title(split)} is all that keeps the limits.{impossible}"
+        return f"Split: nothing unsplit keeps the limits, {split.title} does.{impossible}"
     name, other = unsplit
     ours, theirs = split.values[aim.name], other.values[aim.name]
     if answer.best.is_split and not _better(theirs * (1 / _TIE if not aim.maximised else _TIE), ours, aim):

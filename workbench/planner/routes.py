@@ -1,7 +1,7 @@
 """Which places a request may pass in turn, and every way to cut a model along them.
 
-A route of L places has L - 1 cuts, in order of depth, at any of the split points 0 to n. The first place
-has the embedding and the last the head, even where they have no block; one between that has none is passed by.
+A route of L places has L - 1 cuts, in order of depth, at any of the split points 0 to n. The first place has
+the embedding and the last the head, even where they have no block; one between that has none is passed by.
 """
 
 from __future__ import annotations
