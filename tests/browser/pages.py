@@ -21,22 +21,35 @@ _IDLE = {  # what shows that the kernel is ready: before that, Run asks which ke
     "lab": "#jp-main-statusbar :text('| Idle')",
     "notebook": ".jp-KernelName:has-text('Python 3')",
 }
+_GIVEN_UP = "[anywidget] Failed to initialize model."
 _CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
 
 
 class Watch:
-    """What went wrong on a page, and whether it asked anybody but this machine."""
+    """What went wrong on a page, and whether it asked anybody but this machine.
+
+    ``given_up`` counts what is no error: on a machine that is busy for two seconds while a panel loads,
+    anywidget complains, and drops what it is told. Panels mend that (``workbench.widgets.late``), as
+    ``test_slow_page.py`` shows; and whatever test opens a notebook looks at what is drawn.
+    """
 
     def __init__(self, page: Page) -> None:
         self.errors: list[str] = []
         self.strangers: list[str] = []
+        self.given_up = 0
         page.on("console", lambda message: self._console(message.type, message.text))
-        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self._uncaught(str(error)))
         page.on("request", lambda request: self._request(request.url))
 
     def _console(self, kind: str, text: str) -> None:
         if kind == "error":
             self.errors.append(text)
+
+    def _uncaught(self, text: str) -> None:
+        if text == _GIVEN_UP:
+            self.given_up += 1
+        else:
+            self.errors.append(f"uncaught: {text}")
 
     def _request(self, url: str) -> None:
         if urlsplit(url).hostname not in ("127.0.0.1", None):

@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 __all__ = ["Panel"]
 
 _DATA = "g => JSON.parse(JSON.stringify({data: g.data, shapes: g.layout.shapes, title: g.layout.title.text}))"
+_TRIALS = """g => [...new Set(g.data.flatMap(t => t.type === "scatter" && t.name !== "chosen" && t.customdata
+  ? [...t.customdata].map(d => d[0]) : []))].sort((a, b) => a - b)"""
 _TABLE = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
 
 
@@ -28,6 +30,16 @@ class Panel:
         """What the figure shows: its traces, shapes and title, as plotly has them in the page."""
         shown: dict[str, Any] = self.figure.evaluate(_DATA)
         return shown
+
+    def trials(self) -> list[int]:
+        """The numbers of the trials whose points a search shows."""
+        found: list[int] = self.figure.evaluate(_TRIALS)
+        return found
+
+    def wait_for_more_trials(self, than: int, timeout_ms: float = 60_000) -> None:
+        """Until more points than so many are shown."""
+        more = f"([g, n]) => ({_TRIALS})(g).length > n"
+        self.page.wait_for_function(more, arg=[self.figure.element_handle(), than], timeout=timeout_ms)
 
     def table(self) -> dict[str, list[str]]:
         """The table of numbers, by the name of the row."""

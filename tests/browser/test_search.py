@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 NOTEBOOK = "notebooks/02_study.ipynb"
 FIRST = 24  # plans that the notebook asks for
 WORKER = "workbench.studies.worker"
-NUMBERS = """g => [...new Set(g.data.flatMap(t => t.type === "scatter" && t.name !== "chosen" && t.customdata
-  ? [...t.customdata].map(d => d[0]) : []))].sort((a, b) => a - b)"""
 LEGEND = "g => [...g.querySelectorAll('.legendtext')].map(e => e.textContent)"
 
 
@@ -47,12 +45,6 @@ def folder(artifacts: Path) -> Path:
     return artifacts / "search"
 
 
-def points(panel: Panel) -> list[int]:
-    """The trials that the front shows."""
-    found: list[int] = panel.figure.evaluate(NUMBERS)
-    return found
-
-
 def kept(lab: Lab) -> list[TrialRecord]:
     """What the study's file says."""
     return Study.open(lab.root / "notebooks" / "studies.db").records()
@@ -72,7 +64,7 @@ def test_every_plan_of_the_file_is_a_point_between_both_baselines(
 ) -> None:
     records = kept(lab)
     assert len(records) == FIRST
-    assert points(panel) == [r.number for r in records if r.state == "complete" or r.baseline]
+    assert panel.trials() == [r.number for r in records if r.state == "complete" or r.baseline]
     drawn = {trace.get("name") for trace in panel.drawn()["data"] if trace.get("x")}
     assert drawn >= {"edge-only (baseline)", "cloud-only (baseline)", "front"}
     assert not [text for text in panel.figure.evaluate(LEGEND) if text.startswith("trace")]
@@ -84,11 +76,10 @@ def test_every_plan_of_the_file_is_a_point_between_both_baselines(
 def test_points_appear_while_it_searches_and_pause_keeps_what_remains(
     panel: Panel, lab: Lab, folder: Path
 ) -> None:
-    before = len(points(panel))
+    before = len(panel.trials())
     ask(panel, 8)
     says(panel, "searching")
-    more = f"([g, n]) => ({NUMBERS})(g).length > n"
-    panel.page.wait_for_function(more, arg=[panel.figure.element_handle(), before], timeout=60_000)
+    panel.wait_for_more_trials(than=before)
     assert lab.processes(WORKER)
     panel.photograph(folder / "02-searching.png")
     panel.button("Pause").click()
@@ -113,7 +104,8 @@ def test_a_restarted_kernel_finds_it_paused_and_goes_on_to_the_end(
     again.button("Resume").click()
     says(again, f"done: {FIRST + 8} plans tried", within_s=120)
     assert len([r for r in kept(lab) if r.state in ("complete", "infeasible")]) == FIRST + 8
-    assert len(points(again)) == FIRST + 8
+    assert len(again.trials()) == FIRST + 8
+    expect(again.root.locator(".dt-info")).to_contain_text(f"of {len(kept(lab))} ")
 
 
 def test_cancel_acts_at_once_and_leaves_no_process(panel: Panel, lab: Lab) -> None:

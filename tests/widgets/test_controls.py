@@ -56,7 +56,7 @@ def test_a_step_of_the_slider_says_its_value_and_keeps_its_place(
     row.slider.value = step
     assert row.box.min <= row.value <= row.box.max
     assert told == ([row.value] if moved and row.value != value else [])
-    assert abs(row.slider.value - step) <= 1  # values of three digits lie within half a step
+    assert abs(row.slider.value - step) <= 1  # a value's digits are finer than a step
 
 
 @given(rows())

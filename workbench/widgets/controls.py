@@ -9,7 +9,9 @@ from typing import Any
 
 import ipywidgets
 
-__all__ = ["LABEL_WIDTH", "Choice", "NumberRow", "button", "group", "heading"]
+from workbench.errors import InputError
+
+__all__ = ["LABEL_WIDTH", "Choice", "NumberRow", "Tick", "button", "group", "heading"]
 
 Changed = Callable[[Any], None]
 LABEL_WIDTH = "92px"
@@ -68,6 +70,15 @@ class NumberRow:
         """Raises traitlets.TraitError for no number; one out of range becomes the nearest in range."""
         self.box.value = value
 
+    def check(self, name: str, value: float, instead: str) -> None:
+        """Raises InputError where a value of that name is out of reach; says what to use instead."""
+        low, high, unit = self.box.min, self.box.max, self.box.description
+        if not low <= value <= high:
+            raise InputError(
+                f"the control of {name} reaches from {low:g} to {high:g} {unit}, not to {value:g}: "
+                f"use {instead} for that"
+            )
+
     @property
     def enabled(self) -> bool:
         return not self.slider.disabled
@@ -107,13 +118,14 @@ class _Steps:
         return (value - self.low) / (self.high - self.low)
 
     def value(self, step: int) -> Any:
-        """The value of a step, to three digits."""
+        """The value of a step, rounded to what the steps tell apart."""
         if self.whole:
             return int(self.low + step)
         share = step / self.count
         linear = self.low + share * (self.high - self.low)
         found = self.low * (self.high / self.low) ** share if self.log else linear
-        return min(self.high, max(self.low, float(f"{found:.3g}")))
+        digits = 3 if self.log else 4  # fewer would put several of 300 even steps on one value
+        return min(self.high, max(self.low, float(f"{found:.{digits}g}")))
 
 
 def _box(unit: str, value: float, low: float, high: float, whole: bool, hint: str) -> ipywidgets.Widget:
@@ -161,6 +173,31 @@ class Choice:
     @enabled.setter
     def enabled(self, enabled: bool) -> None:
         self.widget.disabled = not enabled
+
+    def on_change(self, act: Changed) -> None:
+        """Call ``act`` at each change."""
+        self.widget.observe(act, "value")
+
+
+class Tick:
+    """Yes or no."""
+
+    def __init__(self, description: str, value: bool, *, hint: str = "") -> None:
+        self.widget = ipywidgets.Checkbox(
+            value=value,
+            description=description,
+            tooltip=hint or description,
+            indent=False,
+            layout={"width": "auto"},
+        )
+
+    @property
+    def value(self) -> bool:
+        return bool(self.widget.value)
+
+    @value.setter
+    def value(self, value: bool) -> None:
+        self.widget.value = value
 
     def on_change(self, act: Changed) -> None:
         """Call ``act`` at each change."""

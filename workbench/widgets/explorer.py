@@ -21,7 +21,7 @@ from workbench.widgets.calibration import Calibration
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import heading
 from workbench.widgets.fit import Fit
-from workbench.widgets.look import MessageBox, style_sheet
+from workbench.widgets.look import MessageBox, panel
 from workbench.widgets.numbers import numbers_table
 from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.run_controls import RunControls
@@ -104,8 +104,7 @@ class Explorer:
             part.add_class(name)
         body = ipywidgets.Box([left, figure, right])
         body.add_class("wb-wrap")
-        self.widget = ipywidgets.VBox([style_sheet(), body])
-        self.widget.add_class("wb-panel")
+        self.widget = panel(body)
 
     # ---- what code reads and sets
 

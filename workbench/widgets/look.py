@@ -10,8 +10,9 @@ import anywidget
 import ipywidgets
 
 from workbench.errors import WorkbenchError
+from workbench.widgets.late import LateListeners
 
-__all__ = ["MessageBox", "hidden", "note", "pre", "style_sheet", "table"]
+__all__ = ["MessageBox", "hidden", "note", "panel", "pre", "style_sheet", "table"]
 
 _CSS = """
 .wb-panel { --wb-line: var(--jp-border-color2, #bdbdbd55); --wb-soft: var(--jp-ui-font-color2, #777);
@@ -83,6 +84,13 @@ class _StyleSheet(anywidget.AnyWidget):
 def style_sheet() -> ipywidgets.DOMWidget:
     """The style of everything inside a ``wb-panel``, and names for those who cannot see it; takes no room."""
     return _StyleSheet(layout={"display": "none"})
+
+
+def panel(body: ipywidgets.Widget) -> ipywidgets.VBox:
+    """The whole panel: styled, with names for those who cannot see it, and in touch with slow pages too."""
+    made = ipywidgets.VBox([style_sheet(), body, LateListeners([body])])
+    made.add_class("wb-panel")
+    return made
 
 
 class MessageBox:

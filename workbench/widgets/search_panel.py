@@ -30,7 +30,7 @@ from workbench.widgets.calibration import Calibration
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import LABEL_WIDTH, Choice, group
 from workbench.widgets.fit import Fit
-from workbench.widgets.look import MessageBox, style_sheet
+from workbench.widgets.look import MessageBox, panel
 from workbench.widgets.numbers import records_table
 from workbench.widgets.search_buttons import SearchButtons
 from workbench.widgets.search_controls import NEW, SearchControls
@@ -111,8 +111,7 @@ class SearchPanel:
         self.live.on_click(lambda data: self._choose_soon(data[0]))
         self.table = TrialsTable(self._choose_soon)
         self._verdict, self._plan, self._code = ipywidgets.HTML(), ipywidgets.HTML(), CodeBox()
-        self.widget = ipywidgets.VBox([style_sheet(), self._body()])
-        self.widget.add_class("wb-panel")
+        self.widget = panel(self._body())
 
     def _body(self) -> ipywidgets.Widget:
         axes = ipywidgets.HBox([choice.widget for choice in self._axes.values()])

@@ -21,7 +21,7 @@ from workbench.plots.watched import link_series_parts
 from workbench.profiles import LinkProfile
 from workbench.widgets.controls import button
 from workbench.widgets.fit import Fit
-from workbench.widgets.look import MessageBox, style_sheet, table
+from workbench.widgets.look import MessageBox, panel, table
 from workbench.widgets.profile_choice import link_of
 from workbench.widgets.still import show_with_still
 from workbench.widgets.watch_controls import Orders, WatchControls
@@ -72,8 +72,7 @@ class NetworkPanel:
         right.add_class("wb-figure")
         body = ipywidgets.Box([left, right])
         body.add_class("wb-wrap")
-        self.widget = ipywidgets.VBox([style_sheet(), body])
-        self.widget.add_class("wb-panel")
+        self.widget = panel(body)
 
     def _button(self, name: str, act: Any, hint: str, style: str = "") -> ipywidgets.Button:
         return button(name, lambda: self._worker.post(f"button {name}", act), hint=hint, style=style)
