@@ -65,7 +65,7 @@ imports: $(READY)
 unit: $(READY)
 	$(call timed,unit,$(BIN)/python -m pytest $(PYTEST_ARGS) -m 'not browser and not netem and not uml' --ignore tests/notebooks tests)
 
-# Not in parallel: timing, and one boot of user-mode Linux for all where this kernel has no netem.
+# No xdist: timing. Where this kernel has no netem, tests/kernel.py boots user-mode Linux, twice side by side.
 netem: $(READY)
 	$(call timed,netem,$(BIN)/python -m pytest -m 'netem or uml' tests)
 

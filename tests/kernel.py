@@ -1,4 +1,6 @@
-"""Tests that need another kernel than this host's run inside user-mode Linux: one boot for all of them.
+"""Tests that need another kernel than this host's run inside user-mode Linux: two boots side by side for all.
+
+It has one processor, so two halve the time where there are two: each has its own network and control groups.
 
 ``netem`` tests go there where this kernel has no netem, ``uml`` tests always (for control groups of
 version 2, for instance). Each one's report comes back and counts as if it had run here.
@@ -9,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,6 +25,7 @@ from workbench.profiles import LinkProfile
 
 _INSIDE = "WORKBENCH_TEST_REPORTS"  # the file that takes reports, in the kernel that this is about
 _TIMEOUT_S = 1500.0
+_BOOTS = 2 if (os.cpu_count() or 1) > 1 else 1  # with fewer processors than that, timing would suffer
 _REPORTS = pytest.StashKey[dict[str, list[Any]]]()
 
 
@@ -37,7 +42,9 @@ def netem_here() -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Boot before the first test: no single one's time-out is to count for all of them."""
-    wanted = [item.nodeid for item in session.items if _belongs_inside(item)]
+    inside = [item for item in session.items if _belongs_inside(item)]
+    slow_first = sorted(inside, key=lambda item: item.get_closest_marker("slow") is None)
+    wanted = [item.nodeid for item in slow_first]  # dealt out in turn: neither boot gets all slow ones
     if wanted and uml.available() and not session.config.option.collectonly:
         session.stash[_REPORTS] = _run_inside(session, wanted)
 
@@ -82,20 +89,29 @@ def _belongs_inside(item: pytest.Item) -> bool:
 
 def _run_inside(session: pytest.Session, wanted: list[str]) -> dict[str, list[Any]]:
     """Boot, run all tests that belong there, and read their reports."""
-    folder = session.config.rootpath
-    file = Path(os.environ["WORKBENCH_CACHE"]) / "reports-from-user-mode-linux"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *wanted]
-    kept = {name: value for name, value in os.environ.items() if name in ("CI", "OMP_NUM_THREADS")}
-    outcome = uml.run(command, folder=folder, environment={**kept, _INSIDE: str(file)}, timeout_s=_TIMEOUT_S)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    if not lines:
-        raise LinkError(f"no test ran inside user-mode Linux:\n{outcome.out[-3000:]}\n{outcome.err[-3000:]}")
+    with ThreadPoolExecutor(_BOOTS) as boots:
+        shares = [wanted[first::_BOOTS] for first in range(min(_BOOTS, len(wanted)))]
+        lines = [line for found in boots.map(partial(_boot, session.config), shares) for line in found]
     reports: dict[str, list[Any]] = {}
     for line in lines:
         data = json.loads(line)
         report = session.config.hook.pytest_report_from_serializable(config=session.config, data=data)
         reports.setdefault(report.nodeid, []).append(report)
     return reports
+
+
+def _boot(config: pytest.Config, wanted: list[str]) -> list[str]:
+    """The reports of these tests, a line each."""
+    with TemporaryDirectory(dir=os.environ["WORKBENCH_CACHE"]) as scratch:
+        file = Path(scratch) / "reports-from-user-mode-linux"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *wanted]
+        kept = {name: value for name, value in os.environ.items() if name in ("CI", "OMP_NUM_THREADS")}
+        environment = {**kept, _INSIDE: str(file)}
+        outcome = uml.run(command, folder=config.rootpath, environment=environment, timeout_s=_TIMEOUT_S)
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if not lines:
+        raise LinkError(f"no test ran inside user-mode Linux:\n{outcome.out[-3000:]}\n{outcome.err[-3000:]}")
+    return lines
 
 
 def _never_ran(item: pytest.Item) -> pytest.TestReport:

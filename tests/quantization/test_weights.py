@@ -121,10 +121,10 @@ def test_the_weight_can_be_looked_at(shape: tuple[int, int], bits: int) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         plain = layer(*shape, dtype)
         exact = quantize(plain.weight, bits).dequantize()
-        packed = pack_linear(plain, bits)
-        assert packed.weight.dtype == dtype
-        assert packed.weight.shape == exact.shape
-        assert relative_error(packed.weight, exact.double()) < ROUNDING[dtype]
+        weight = pack_linear(plain, bits).weight  # once: some kernels multiply by an identity for it
+        assert weight.dtype == dtype
+        assert weight.shape == exact.shape
+        assert relative_error(weight, exact.double()) < ROUNDING[dtype]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
