@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench.files import write_text
 
-__all__ = ["cache_folder", "content_key", "read_cached", "write_cached"]
+__all__ = ["cache_folder", "content_key", "read_cached", "write_cached", "written_ns"]
 
 
 def cache_folder() -> Path:
@@ -36,6 +36,14 @@ def read_cached(room: str, key: str) -> Any | None:
     try:
         return json.loads(_path(room, key).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+
+
+def written_ns(room: str, key: str) -> int | None:
+    """When a value was written, for whoever remembers what it read; None where there is nothing."""
+    try:
+        return _path(room, key).stat().st_mtime_ns
+    except OSError:
         return None
 
 

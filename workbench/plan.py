@@ -73,7 +73,7 @@ class Stage:
         """One form for one meaning: equal widths are ``bits``, and unequal ones name the widest there."""
         widths = tuple(self.block_bits)
         if widths and len(widths) != self.n_blocks:
-            raise PlanError(f"{len(widths)} block widths do not fit the {self.n_blocks} blocks of {self.place!r}")
+            raise PlanError(f"{len(widths)} widths do not fit the {self.n_blocks} blocks of {self.place!r}")
         if strange := sorted({bits for bits in widths if bits not in BITS}):
             raise PlanError(f"{strange} weight bits are not supported: choose of {BITS}")
         if len(set(widths)) > 1 and 32 in widths:

@@ -69,7 +69,7 @@ class RequestTrace:
     bytes_up: int
     bytes_down: int
     bytes_label: Label
-    memory_bytes: Mapping[str, int]  # peak per place
+    memory_bytes: Mapping[str, int]  # per place, at its peak; a run counts weights and cache only
     memory_label: Label
     energy_j: Mapping[str, float]  # per place, and "radio"
     energy_label: Label = "modelled"
@@ -79,6 +79,7 @@ class RequestTrace:
     texts: tuple[str, ...] = ()  # every row's, where a batch was run
     notes: tuple[str, ...] = ()  # what a reader must know, e.g. that the host was too slow
     facts: Mapping[str, str] = field(default_factory=dict)  # link kind, devices, feature …
+    resident_bytes: Mapping[str, int] = field(default_factory=dict)  # of that, weights and cache
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """10th and 90th percentile of "ttft", "tpot" and "total" in seconds, where a prediction knows them."""
 
@@ -123,7 +124,11 @@ class RequestTrace:
         yield Number("bytes up", self.bytes_up, "B", self.bytes_label)
         yield Number("bytes down", self.bytes_down, "B", self.bytes_label)
         for place, n_bytes in self.memory_bytes.items():
+            if self.resident_bytes.get(place) == n_bytes:
+                continue  # nobody knows more than that
             yield Number(f"memory {place}", n_bytes, "B", self.memory_label)
+        for place, n_bytes in self.resident_bytes.items():
+            yield Number(f"weights and cache {place}", n_bytes, "B", self.memory_label)
         for place, joules in self.energy_j.items():
             yield Number(f"energy {place}", joules, "J", self.energy_label)
 

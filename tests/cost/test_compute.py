@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.cost.models import LLAMA_8B, MIXTRAL_8X7B, SMALL, llama
+from tests.profiles.tables import table_of, with_times
 from tests.strategies import model_profiles
 from workbench import profiles
 from workbench.cost import StageCost, stage_decode_s, stage_prefill_s, stage_step_s
@@ -68,7 +69,8 @@ def test_stages_add_up_to_the_whole_where_bytes_decide(
 
 @given(model_profiles(), st.sampled_from([(32, 16), (16, 8), (8, 4)]))
 def test_fewer_bits_decode_faster(model: ModelProfile, bits: tuple[int, int]) -> None:
-    wide, narrow = (stage_decode_s(model, _whole(model, b), BARE, 0) for b in bits)
+    bound_by_bytes = replace(BARE, flops={16: 1e30})
+    wide, narrow = (stage_decode_s(model, _whole(model, b), bound_by_bytes, 0) for b in bits)
     assert narrow < wide
 
 
@@ -128,3 +130,61 @@ def test_asking_once_or_often_is_the_same(
     assert StageCost.of(model, stage, device).step_s(tokens, context, 2) == stage_step_s(
         model, stage, device, tokens, context, 2
     )
+
+
+# ---- several widths in one stage
+
+
+@given(st.lists(st.sampled_from([16, 8, 4]), min_size=8, max_size=8), st.integers(1, 64), st.integers(0, 64))
+def test_a_stage_of_several_widths_adds_up_its_parts(widths: list[int], tokens: int, context: int) -> None:
+    device = replace(H100, forward_overhead_s=1e-3)
+    mixed = StageCost.of(SMALL, Stage(EDGE, 0, 8, block_bits=tuple(widths)), device)
+    alone = [StageCost.of(SMALL, Stage(EDGE, b, b + 1, bits=w), device) for b, w in enumerate(widths)]
+    expected = 1e-3 + sum(cost.step_s(tokens, context) - 1e-3 for cost in alone)
+    assert mixed.step_s(tokens, context) == pytest.approx(expected)
+
+
+# ---- as measured
+
+
+def _block_s(block: int, tokens: int, context: int, batch: int) -> float:
+    return 1e-3 * (block + 1) * (1 + 0.01 * tokens + 0.001 * context) * batch
+
+
+HOST = replace(BARE, name="host", spread=0.5)
+TABLE, FASTER = (table_of(8, lambda *shape, k=k: k * _block_s(*shape)) for k in (1.0, 0.5))
+MEASURED = with_times(SMALL, (16, TABLE), (4, FASTER))
+STAGES = st.tuples(st.integers(0, 8), st.integers(0, 8)).map(sorted)
+
+
+@given(STAGES, st.integers(1, 64), st.integers(0, 128), st.integers(1, 4))
+def test_what_was_measured_is_summed_over_the_stage(
+    blocks: list[int], tokens: int, context: int, batch: int
+) -> None:
+    first, last = blocks
+    stage = Stage(EDGE, first, last, embedding=first == 0, head=last == 8 or first == last)
+    cost = StageCost.of(MEASURED, stage, HOST)
+    expected = TABLE.overhead_s + sum(TABLE.blocks_s(tokens, context, batch)[first:last])
+    expected += TABLE.embedding_s(tokens, batch) if stage.embedding else 0
+    expected += TABLE.head_s(batch) if stage.head else 0
+    assert cost.step_s(tokens, context, batch) == pytest.approx(expected)
+    assert (cost.source, cost.overhead_s) == ("measured", TABLE.overhead_s)
+
+
+def test_each_block_counts_as_measured_at_its_own_width() -> None:
+    cost = StageCost.of(MEASURED, Stage(EDGE, 2, 5, block_bits=(16, 4, 4)), HOST)
+    expected = TABLE.overhead_s + TABLE.blocks_s(1, 50)[2] + sum(FASTER.blocks_s(1, 50)[3:5])
+    assert cost.step_s(1, 50) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("stage", [Stage(EDGE, 0, 8, bits=8), Stage(EDGE, 0, 2, block_bits=(16, 8))])
+def test_a_width_that_was_not_measured_is_modelled(stage: Stage) -> None:
+    cost = StageCost.of(MEASURED, stage, HOST)
+    assert (cost.source, cost.spread) == ("analytic", 0.5)
+    assert cost.step_s(1, 50) == StageCost.of(SMALL, stage, HOST).step_s(1, 50)
+
+
+def test_times_are_true_of_the_device_that_they_name() -> None:
+    stage = _whole(SMALL)
+    assert StageCost.of(MEASURED, stage, H100) == StageCost.of(SMALL, stage, H100)
+    assert StageCost.of(MEASURED, stage, HOST).spread == TABLE.spread == 0.1

@@ -31,6 +31,12 @@ def test_virtual_says_the_modelled_time_and_does_not_wait() -> None:
     assert (pace.clock, pace.label) == ("virtual", "modelled")
 
 
+def test_a_step_that_costs_nothing_in_the_model_tells_nothing_of_the_host() -> None:
+    pace = Virtual()
+    assert pace.end_step(time.perf_counter(), 0.0) == 0.0
+    assert (pace.slowness, pace.overruns, pace.steps) == (0.0, 0, 1)
+
+
 def test_native_measures() -> None:
     pace = Native()
     assert pace.end_step(time.perf_counter() - 0.25, None) >= 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tests.models.toys import through, tokens, toy
+from workbench.cost import place_bytes, stage_bytes
 from workbench.models import Model, load_model, shipped_models
 from workbench.models.checkpoint import StoredTensor
-from workbench.plan import CLOUD, EDGE, Partition, Stage
-from workbench.quantization.weights import PackedLinear, is_packable, resident_bytes
+from workbench.models.slice import Boundary
+from workbench.plan import CLOUD, EDGE, Partition, Placement, Stage
+from workbench.quantization.weights import PackedLinear, is_packable, quantize_linears, resident_bytes
 
 FAMILIES = (
     "llama",
@@ -145,6 +148,54 @@ def test_a_split_of_packed_stages_is_exact(folder: Path) -> None:
         whole = model.load_stage(whole_stage(model, bits))
         stages = [model.load_stage(s) for s in Partition.split(model.n_blocks, 1, bits, bits).stages]
         assert torch.equal(through(stages, tokens(2, 9)), through([whole], tokens(2, 9)))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon", "mixtral"])
+def test_blocks_of_several_widths_are_packed_one_by_one(family: str, folder: Path) -> None:
+    model = load_model(saved(family, folder))
+    n = model.n_blocks
+    widths = tuple((16, 4, 8)[b % 3] for b in range(n))
+    mixed = model.load_stage(replace(whole_stage(model, 16), block_bits=widths))
+    expected = model.load_stage(whole_stage(model, 16))
+    blocks = expected.module.get_submodule(expected.anatomy.blocks)
+    for block, bits in zip(blocks, widths, strict=True):
+        if bits < 16:
+            quantize_linears(block, bits)
+    assert torch.equal(through([mixed], tokens(2, 9)), through([expected], tokens(2, 9)))
+    assert resident_bytes(mixed.module) == resident_bytes(expected.module)
+
+
+def test_a_split_of_stages_of_several_widths_is_exact_and_as_large_as_it_says() -> None:
+    model = load_model("tiny")
+    widths = (16, 8, 4, 4, 8, 16, 4, 8)
+    whole = replace(whole_stage(model, 16), block_bits=widths)
+    parts = [
+        model.load_stage(replace(stage, block_bits=widths[stage.start : stage.stop]))
+        for stage in Partition.split(model.n_blocks, 3).stages
+    ]
+    assert torch.equal(through(parts, tokens(2, 9)), through([model.load_stage(whole)], tokens(2, 9)))
+    for part in parts:
+        assert resident_bytes(part.module) == pytest.approx(
+            stage_bytes(model.profile, part.stage).weights, rel=0.01
+        )
+
+
+@pytest.mark.parametrize("bits", [16, 4])
+def test_both_ends_on_one_place_hold_a_tied_tensor_once(bits: int) -> None:
+    model = load_model("tiny")
+    stages = Partition.u_shaped(model.n_blocks, (2, 6), bits, bits).on(EDGE)
+    parts = model.load_stages(stages)
+    held = place_bytes(model.profile, Placement(Partition.u_shaped(model.n_blocks, (2, 6), bits, bits)))
+    assert resident_bytes(*(p.module for p in parts.values())) == pytest.approx(held[EDGE].weights, rel=0.01)
+    alone = [model.load_stage(stage) for stage in stages]
+    for part, other in zip(parts.values(), alone, strict=True):
+        inputs: Tensor | Boundary = tokens(2, 9)
+        if not part.stage.embedding:
+            inputs = Boundary((torch.ones(2, 9, 192, dtype=part.dtype),), part.boundary_in)
+        got, expected = part.forward(inputs), other.forward(inputs)
+        if isinstance(got, Boundary):
+            got, expected = got.tensors[0], expected.tensors[0]
+        assert torch.equal(got, expected)
 
 
 def test_resident_bytes_follow_the_bits() -> None:

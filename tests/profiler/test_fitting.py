@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cost.models import SMALL
-from workbench.cost import StageCost
+from workbench.cost import StageCost, weight_bytes
 from workbench.plan import CLOUD, EDGE, Stage
 from workbench.profiler.fitting import HostTimes, WidthTimes, host_profile
 from workbench.profiles import DeviceProfile, Kernel
@@ -27,7 +27,8 @@ def _times(device: DeviceProfile, bits: int) -> WidthTimes:
         contexts=_CONTEXTS,
         full_cache_s=many.step_s(1, _CONTEXTS[1]),
         prefill=tuple((t, many.step_s(t)) for t in (16, 64, 256)),
-        block_bytes=many.dense_bytes / 8,
+        block_bytes=weight_bytes(SMALL.block_params[0], SMALL.block_quantizable[0], bits),
+        spread=0.2,
     )
 
 
@@ -41,6 +42,9 @@ def _host_times(device: DeviceProfile, widths: tuple[int, ...] = (16, 4)) -> Hos
         head_s=head.step_s(1),
         message_s=2e-4,
         sample_s=1e-5,
+        tokenize_s_per_token=3e-6,
+        encode_s=1e-4,
+        encode_s_per_element=2e-9,
         cpu_share=1.0,
     )
 
@@ -90,6 +94,8 @@ def test_the_head_and_waiting_are_told_apart() -> None:
     )
     assert found.message_overhead_s == pytest.approx((2e-4 + 1e-4) / 2)
     assert (found.name, found.kind, found.sample_s) == ("host", "host", 1e-5)
+    coding = (found.tokenize_s_per_token, found.encode_s, found.encode_s_per_element)
+    assert (*coding, found.spread) == (3e-6, 1e-4, 2e-9, 0.2)
     assert found.sources["kernels"].label == "measured"
     assert found.sources["active_w"].label == "modelled"
 

@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 _ACTIVATION_ROWS = 12
-"""Hidden-sized rows per token alive at once in a gated block, where nobody has counted: 2 residual, 4 query, key
-and so on, 6 between."""
+"""Hidden-sized rows per token alive at once in a gated block, where nobody has counted: 2 of the residual,
+4 of attention, 6 in between."""
 _EMBEDDING_ROWS = 1.25
 """The same before the first block: what was embedded, and tables of positions."""
 _NORM_ROWS = {16: 5, 32: 3}
@@ -123,8 +123,8 @@ def _activation_elements(model: ModelProfile, stage: Stage, batch: int, tokens: 
 def _block_elements(model: ModelProfile, block: int, batch: int, tokens: int) -> int:
     if not model.activations:
         return _ACTIVATION_ROWS * model.hidden * batch * tokens
-    fixed, per_token, per_pair = model.activations[block]
-    return fixed + batch * tokens * (per_token + tokens * per_pair)
+    per_token, per_pair = model.activations[block]
+    return batch * tokens * (per_token + tokens * per_pair)
 
 
 def place_bytes(

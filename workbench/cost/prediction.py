@@ -84,6 +84,7 @@ def predict(
         bytes_label="modelled",
         memory_bytes={chain.user: 0, **{place: need.total for place, need in needs.items()}},
         memory_label="modelled",
+        resident_bytes={chain.user: 0, **{place: need.resident for place, need in needs.items()}},
         energy_j=request_energy_j(play.spans, play.token_times_s[-1], used, up, chain.user),
         batch=batch,
         notes=notes,
@@ -262,4 +263,7 @@ def _facts(
 ) -> dict[str, str]:
     names = {place: device.name for place, device in sorted(devices.items())}
     link = " + ".join(profile.name for profile in chain.links)
-    return {"link": link, "link_kind": link_kind, "feature": feature, **names}
+    found = {"link": link, "link_kind": link_kind, "feature": feature, **names}
+    if any(cost.source == "measured" for cost in costs):
+        found["compute"] = "measured block by block"
+    return found

@@ -1,7 +1,7 @@
 """Every block of a model on one device, as columns that a planner adds up: no run of blocks is asked twice.
 
-A pass over blocks [i, j) takes the device's overhead and the sum of its blocks; embedding and head come on top.
-The same model of computing as ``StageCost``, for all runs of blocks at once.
+A pass over blocks [i, j) takes the device's overhead and the sum of its blocks; embedding and head come on
+top. The same model of computing as ``StageCost``, for all runs of blocks at once.
 
 n blocks, K contexts that stand for all of a request's decode steps.
 """
@@ -62,7 +62,8 @@ class BlockColumns:
     shared_bytes: int  # what a device that owns both ends saves, where they are tied
     alive_bytes: Floats  # [n + 1, n + 1] activations in blocks [i, j) at their peak
     received_bytes: Floats  # [n + 1] the prompt's boundary activation, by split point
-    logits_bytes: int  # activations of the head at its peak
+    embedding_alive_bytes: int  # activations of the embedding at its peak …
+    head_alive_bytes: int  # … and of the head
     spread: float
 
     @classmethod
@@ -84,7 +85,9 @@ class BlockColumns:
         prefill = [cost.step_s(prompt_tokens, 0, batch) - ends.overhead_s for cost in costs]
         decode = [_mean(cost, contexts, batch) - ends.overhead_s if contexts else 0.0 for cost in costs]
         held, alive = _block_bytes(model, bits, size)
-        logits = stage_bytes(model, Stage(_PLACE, 0, 0, embedding=True, head=True, bits=bits), **size)
+        n = model.n_blocks
+        first = stage_bytes(model, Stage(_PLACE, 0, 0, embedding=True, bits=bits), **size)
+        last = stage_bytes(model, Stage(_PLACE, n, n, head=True, bits=bits), **size)
         element = activation_bits(bits) // 8
         received = np.array(model.boundary_elements, dtype=float) * batch * prompt_tokens * element
         embedding_bytes = model.embedding_params * element
@@ -101,7 +104,8 @@ class BlockColumns:
             shared_bytes=shared,
             alive_bytes=_running_peaks(alive),
             received_bytes=received,
-            logits_bytes=logits.activations,
+            embedding_alive_bytes=first.activations,
+            head_alive_bytes=last.activations - int(received[-1]),
             spread=costs[0].spread,
         )
 
@@ -128,7 +132,7 @@ class _Ends:
 
 
 def _distinct(model: ModelProfile, device: DeviceProfile, bits: int) -> tuple[list[StageCost], list[int]]:
-    """A cost for each kind of block, and the kind of each block; measured blocks are all of their own kind."""
+    """A cost for each kind of block, and the kind of each block; measured ones are all of their own kind."""
     kinds: dict[object, int] = {}
     measured = model.times_on(device.name, bits) is not None
     numbers = [kinds.setdefault(b if measured else model.kind(b), len(kinds)) for b in range(model.n_blocks)]
@@ -142,8 +146,9 @@ def _block_bytes(model: ModelProfile, bits: int, size: _Size) -> tuple[Floats, F
     for b in range(model.n_blocks):
         if model.kind(b) not in known:
             found = stage_bytes(model, Stage(_PLACE, b, b + 1, bits=bits), **size)
-            alone = stage_bytes(model, Stage(_PLACE, b, b + 1, embedding=True, bits=bits), **size)
-            known[model.kind(b)] = found.weights + found.cache, alone.activations
+            element = activation_bits(bits) // 8
+            received = model.boundary_elements[b] * size["batch"] * size["prompt_tokens"] * element
+            known[model.kind(b)] = found.weights + found.cache, found.activations - received
     held, alive = zip(*(known[model.kind(b)] for b in range(model.n_blocks)), strict=True)
     return np.array(held, dtype=float), np.array(alive, dtype=float)
 

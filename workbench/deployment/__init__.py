@@ -1,6 +1,19 @@
 """What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes to a run."""
 
+from workbench.deployment.decisions import decide, problem
 from workbench.deployment.deployment import Deployment, deploy
-from workbench.deployment.plans import HOST, cloud_only, device, edge_only, predict, split
+from workbench.deployment.plans import HOST, cloud_only, device, edge_only, predict, profile_for, split
 
-__all__ = ["HOST", "Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"]
+__all__ = [
+    "HOST",
+    "Deployment",
+    "cloud_only",
+    "decide",
+    "deploy",
+    "device",
+    "edge_only",
+    "predict",
+    "problem",
+    "profile_for",
+    "split",
+]

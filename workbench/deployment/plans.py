@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from workbench.trace import RequestTrace
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["HOST", "cloud_only", "device", "edge_only", "predict", "split"]
+__all__ = ["HOST", "cloud_only", "device", "edge_only", "predict", "profile_for", "split"]
 
 HOST = "host"
 
@@ -82,8 +83,12 @@ def predict(
 ) -> RequestTrace:
     """What a request will cost, every number labelled modelled.
 
+    Where a device is this host and the model was measured on it (``workbench.profiler.measure_model``), each
+    block counts as measured; nothing is measured here.
+
     Args:
-        model: whose plan it is; None looks the plan's model up by name.
+        model: whose plan it is, or its profile, e.g. of ``ModelProfile.load``; None looks the plan's model up
+            by name.
         link_kind: the kind of link that a run would use: ``proxy`` knows no slow start, for instance.
 
     Raises:
@@ -92,7 +97,7 @@ def predict(
     devices = {EDGE: edge, CLOUD: cloud}
     return cost.predict(
         plan,
-        _profile(plan, model),
+        profile_for(_profile(plan, model), devices.values()),
         devices,
         link,
         prompt_tokens=prompt_tokens,
@@ -101,6 +106,16 @@ def predict(
         feature=feature,
         link_kind=link_kind,
     )
+
+
+def profile_for(model: Model | ModelProfile, devices: Iterable[DeviceProfile]) -> ModelProfile:
+    """A model's profile, with what is known of it on this host where one of the devices is that."""
+    profile = model if isinstance(model, ModelProfile) else model.profile
+    if not any(it.name == HOST == it.kind for it in devices):
+        return profile
+    from workbench.profiler import kept_times  # brings what measures
+
+    return kept_times(profile)
 
 
 @lru_cache(maxsize=32)

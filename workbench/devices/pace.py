@@ -65,7 +65,8 @@ class Pace(ABC):
 
     def _note(self, measured_s: float, modelled_s: float) -> None:
         self.steps += 1
-        self._ratios.append(measured_s / modelled_s)
+        if modelled_s > 0:  # a stage without a block may cost nothing in a model: nothing to compare with
+            self._ratios.append(measured_s / modelled_s)
         self.overrun_s += max(0.0, measured_s - modelled_s)
 
 

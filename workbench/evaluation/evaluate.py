@@ -77,7 +77,8 @@ def evaluate(
 
 def _key(model: Model, placement: Placement, suite: Suite) -> str:
     """Of all that accuracy depends on; places are left out on purpose."""
-    stages = [[s.start, s.stop, s.embedding, s.head, s.bits] for s in placement.partition.stages]
+    own = placement.partition.stages
+    stages = [[s.start, s.stop, s.embedding, s.head, s.bits, *s.block_bits] for s in own]
     wire = placement.wire if placement.partition.split_points else None
     return content_key([_method(), model.fingerprint, stages, wire, suite.key])
 

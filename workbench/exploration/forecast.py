@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from workbench import cost
 from workbench.cache import content_key
+from workbench.deployment import profile_for
 from workbench.exploration.setting import CLOUD_ONLY, EDGE_ONLY, Setting
 from workbench.profiles import ModelProfile
 from workbench.trace import RequestTrace
@@ -55,7 +56,7 @@ class Forecaster:
                 self._known.clear()
             self._known[key] = cost.predict(
                 plan,
-                self.model,
+                profile_for(self.model, setting.devices.values()),
                 setting.devices,
                 setting.link,
                 link_kind=setting.link_kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,13 +31,13 @@ from workbench.errors import CheckpointError, TokenizerError, UnsupportedArchite
 from workbench.models.checkpoint import Checkpoint, open_checkpoint
 from workbench.models.fill import OnModule, WeightPlan, fill
 from workbench.models.profile import config_key, read_profile
-from workbench.models.slice import StageModel, slice_model
+from workbench.models.slice import StageModel, share_tied, slice_model
 from workbench.models.source import Source, find_source
 from workbench.plan import Stage
 from workbench.profiles import ModelProfile
 from workbench.quantization.weights import freed_memory_returns, is_packable, pack_linear
 
-__all__ = ["Model", "build_empty", "load_model"]
+__all__ = ["Model", "build_empty", "check_config", "load_model"]
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,17 @@ class Model:
         empty = build_empty(self.config, dtype)
         plan = WeightPlan.of(empty, dtype, self.checkpoint)
         part = slice_model(empty, stage)
-        with freed_memory_returns() if stage.bits < 16 else nullcontext():
-            fill(part.module, plan, self.checkpoint, device, _packer(part, stage.bits))
+        with freed_memory_returns() if min(stage.widths, default=stage.bits) < 16 else nullcontext():
+            fill(part.module, plan, self.checkpoint, device, _packer(part))
         return part
+
+    def load_stages(
+        self, stages: Iterable[Stage], *, device: torch.device | str = "cpu"
+    ) -> dict[Stage, StageModel]:
+        """All stages of one place, as ``load_stage`` loads each; what they have in common is there once."""
+        parts = {stage: self.load_stage(stage, device=device) for stage in stages}
+        share_tied(list(parts.values()))
+        return parts
 
     def load_full(
         self, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -174,6 +182,20 @@ def build_empty(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) ->
     return empty
 
 
+def check_config(config: PreTrainedConfig, name: str) -> None:
+    """Nothing where a configuration is one that can be planned and run.
+
+    Raises:
+        UnsupportedArchitectureError: it is no causal language model, or its weights are already quantized.
+    """
+    _class_of(config)
+    if getattr(config, "quantization_config", None):
+        raise UnsupportedArchitectureError(
+            f"model {name!r} has weights that are already quantized: choose the original, unquantized "
+            "model; a plan says how many bits each stage's weights take"
+        )
+
+
 def _class_of(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The causal language model of a configuration; by its name where only a part of a larger one is kept.
 
@@ -205,24 +227,21 @@ def _read_config(files: Source) -> PreTrainedConfig:
             f"model {files.name!r} is of a kind that the installed transformers does not know, and code that "
             f"models bring along is never run: {error}"
         ) from error
-    _class_of(config)
-    if getattr(config, "quantization_config", None):
-        raise UnsupportedArchitectureError(
-            f"model {files.name!r} has weights that are already quantized: choose the original, unquantized "
-            "model; a plan says how many bits each stage's weights take"
-        )
+    check_config(config, files.name)
     return config
 
 
-def _packer(part: StageModel, bits: int) -> OnModule | None:
+def _packer(part: StageModel) -> OnModule | None:
     """Pack each of the blocks' linear layers as soon as it is read: never are all there unpacked."""
-    if bits >= 16:
+    stage, block_of = part.stage, part.anatomy.block_of
+    packed = {block: bits for block, bits in enumerate(stage.widths, stage.start) if bits < 16}
+    if not packed:
         return None
-    blocks = part.anatomy.blocks + "."
 
     def pack(path: str, layer: nn.Module) -> None:
-        if path.startswith(blocks) and is_packable(layer):
-            part.module.set_submodule(path, pack_linear(layer, bits))
+        block = block_of(path)
+        if block in packed and is_packable(layer):
+            part.module.set_submodule(path, pack_linear(layer, packed[block]))
 
     return pack
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -13,6 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from workbench.models.activations import PROBES, AliveBytes, block_peaks, per_token
 from workbench.models.anatomy import Anatomy, find_anatomy
 from workbench.models.meta_ops import run_on_meta
 from workbench.models.pasts import new_past
@@ -51,6 +53,7 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
     config: Any = model.config.get_text_config()
     blocks: list[nn.Module] = list(model.get_submodule(anatomy.blocks))
     kv, windows = _cache_layers(model, anatomy)
+    activations = _activations(model, anatomy, kv)
     parameters = {n: p.numel() for n, p in model.named_parameters(remove_duplicate=False)}
     configs = _block_configs(config, anatomy.n_blocks)
     return ModelProfile(
@@ -73,6 +76,7 @@ def read_profile(model: PreTrainedModel, name: str) -> ModelProfile:
         head_params=_outside(anatomy.head, parameters, anatomy),
         tied=bool(model.all_tied_weights_keys),
         config_key=config_key(model.config),
+        activations=activations,
     )
 
 
@@ -145,6 +149,29 @@ def _cache_layers(model: PreTrainedModel, anatomy: Anatomy) -> tuple[tuple[int, 
     return (
         tuple(sum(_layer_elements(layers[i]) for i in own) for own in written),
         tuple(next((getattr(layers[i], "sliding_window", None) for i in own), None) for own in written),
+    )
+
+
+def _activations(
+    model: PreTrainedModel, anatomy: Anatomy, kv: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """What each block holds on its way; empty where the forward cannot be followed."""
+    ready = model.device.type == "meta" and model.dtype == torch.bfloat16
+    twin = model if ready else copy.deepcopy(model).to("meta", torch.bfloat16)
+    blocks: list[nn.Module] = list(twin.get_submodule(anatomy.blocks))
+    try:
+        return per_token([_peaks(twin, anatomy, blocks, tokens) for tokens in PROBES], kv)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return ()
+
+
+def _peaks(twin: PreTrainedModel, anatomy: Anatomy, blocks: list[nn.Module], tokens: int) -> list[int]:
+    ids = torch.zeros((1, tokens), dtype=torch.long, device="meta")
+    name = anatomy.cache_argument
+    past = new_past(twin.config, name, 0, anatomy.n_blocks, batch=1, device=ids.device, dtype=torch.bfloat16)
+    given = {name: past} if name else {}
+    return block_peaks(
+        blocks, AliveBytes(twin, run_on_meta), lambda: twin(input_ids=ids, use_cache=True, **given)
     )
 
 

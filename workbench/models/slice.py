@@ -9,12 +9,12 @@ Shapes: B batch, T tokens of this forward, P tokens seen before, D hidden, V voc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from workbench.errors import InputError, PlanError, UnsupportedArchitectureError
@@ -24,7 +24,7 @@ from workbench.models.pasts import new_past
 from workbench.models.wiring import Wiring
 from workbench.plan import Stage
 
-__all__ = ["Boundary", "StageModel", "can_split", "slice_model"]
+__all__ = ["Boundary", "StageModel", "can_split", "share_tied", "slice_model"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,26 @@ def slice_model(model: PreTrainedModel, stage: Stage) -> StageModel:
     model.tie_weights(recompute_mapping=False)
     model.eval()
     return StageModel(model, stage, anatomy)
+
+
+def share_tied(parts: Sequence[StageModel]) -> None:
+    """Have stages of one place hold once what the whole model holds once, e.g. a tied embedding and head."""
+    for number, part in enumerate(parts):
+        for name, parameter in list(part.module.named_parameters()):
+            shared = (_held(earlier, name, parameter) for earlier in parts[:number])
+            found = next((tensor for tensor in shared if tensor is not None), None)
+            if found is not None:
+                path, _, leaf = name.rpartition(".")
+                setattr(part.module.get_submodule(path), leaf, found)
+
+
+def _held(part: StageModel, name: str, like: Tensor) -> nn.Parameter | None:
+    """The stage's tensor that goes by this name in the whole model, where it is of one kind with another."""
+    own = dict(part.module.named_parameters())
+    found = next((own[alias] for alias in part.aliases.get(name, ()) if alias in own), None)
+    if found is None or (found.shape, found.dtype, found.device) != (like.shape, like.dtype, like.device):
+        return None
+    return found
 
 
 def can_split(model: PreTrainedModel) -> None:

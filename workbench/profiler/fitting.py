@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from workbench.profiles import DeviceProfile, Kernel, ModelProfile, Source
@@ -28,6 +29,7 @@ class WidthTimes:
     full_cache_s: float  # one token of the longer stage with the full cache
     prefill: tuple[tuple[int, float], ...]  # tokens and seconds of the longer stage, without a past
     block_bytes: float  # as the weights of one block lie in memory, on average
+    spread: float = 0.0  # half of p10 to p90 of a pass after a pause over its median
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ class HostTimes:
     widths: Mapping[int, WidthTimes]
     bandwidth_bytes_per_s: float  # reading a matrix that no cache holds
     head_s: float  # one token of a stage that has the head and no block, at 16 bits or else the widest
-    message_s: float  # one message from process to process, packed and unpacked
+    message_s: float  # one message from process to process
     sample_s: float  # logits to token to text
+    tokenize_s_per_token: float  # text to token ids
+    encode_s: float  # coding one boundary activation, besides …
+    encode_s_per_element: float  # … what each of its numbers takes
     cpu_share: float  # processor time over time while it computed, per thread: below 1 beside other programs
 
     @classmethod
@@ -116,7 +121,8 @@ def host_profile(
         f"{_IDLE_W:g} W per idle and {_CORE_W:g} W per busy core: nothing is measured", "modelled"
     )
     names = ("flops", "kernels", "bandwidth_bytes_per_s", "block_overhead_s", "forward_overhead_s")
-    more = ("head_overhead_s", "message_overhead_s", "sample_s")
+    more = ("head_overhead_s", "message_overhead_s", "sample_s", "spread")
+    coding = ("tokenize_s_per_token", "encode_s", "encode_s_per_element")
     return DeviceProfile(
         name="host",
         title=f"this host: {processor}, {cores} cores",
@@ -132,9 +138,13 @@ def host_profile(
         # Each message is sent by one side and received by the other, whose pass then comes after a wait.
         message_overhead_s=(times.message_s + waiting_s) / 2,
         sample_s=times.sample_s,
+        tokenize_s_per_token=times.tokenize_s_per_token,
+        encode_s=times.encode_s,
+        encode_s_per_element=times.encode_s_per_element,
+        spread=median(width.spread for width in times.widths.values()),
         kernels=kernels,
         sources={
-            **dict.fromkeys((*names, *more), measured),
+            **dict.fromkeys((*names, *more, *coding), measured),
             "memory_bytes": Source(f"{_MEMORY_SHARE:.0%} of this machine's memory", "modelled"),
             "idle_w": guessed,
             "active_w": guessed,

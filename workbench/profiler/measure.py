@@ -1,57 +1,74 @@
 """The measuring process: reads a request from standard input, answers with lines of JSON, the last one the
 answer.
 
-``python -m workbench.profiler.measure`` is started by ``workbench.profiler`` alone.
+``python -m workbench.profiler.measure`` is started by ``workbench.profiler.process`` alone.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from workbench.devices.threads import threads_for
 from workbench.errors import WorkbenchError
 from workbench.models import Model, load_model
-from workbench.models.slice import Boundary, StageModel
+from workbench.models.slice import StageModel
 from workbench.plan import CLOUD, EDGE, Stage
 from workbench.profiler.fitting import HostTimes, WidthTimes
+from workbench.profiler.passes import measure_width, prompt, single_token, token_ids
+from workbench.profiler.repeat import WAIT_S, repeat, spread, timed
+from workbench.profiler.side import codec_s, message_s, sample_s, tokenize_s
 from workbench.quantization.weights import resident_bytes
-from workbench.wire import Ping, connect, decode_tensors, encode_tensors
 
-_WAIT_S = 0.004  # a pause as a fast link makes it: long enough for a core to go idle
+OnStep = Callable[[str], None]
 _CONTEXTS = (64, 512)
 _PREFILLS = (16, 64, 256)
 _MATRIX = (4096, 8192)
-_REPEATS = (3, 40)
+_BUSY_S = 0.5  # of looking whether others are at work
 
 
-def measure(model: Model, bits: list[int], budget_s: float, on_step: Callable[[str], None]) -> HostTimes:
+def measure_model(model: Model, bits: Sequence[int], budget_s: float, on_step: OnStep) -> dict[str, Any]:
+    """Times of every part of a model, as ``profiles.WidthTable`` has them, in plain JSON types."""
+    widths, notes, shares = {}, list[str](), [_cpu_share(_BUSY_S)]
+    for b in bits:
+        on_step(f"every block with weights of {b} bits")
+        table, said = measure_width(model, b, budget_s / len(bits))
+        widths[str(b)] = asdict(table)
+        notes.extend(said)
+        shares.append(_cpu_share(_BUSY_S))
+    return {"widths": widths, "notes": notes, "cpu_share": median(shares)}
+
+
+def measure_host(model: Model, bits: Sequence[int], budget_s: float, on_step: OnStep) -> dict[str, Any]:
     """Everything that a host profile needs; ``on_step`` is told what comes next."""
-    torch.set_num_threads(threads_for(model.profile))
-    each_s = budget_s / (8 * len(bits) + 6)
+    each_s = budget_s / (8 * len(bits) + 9)
+    usual = 16 if 16 in bits else max(bits)
     widths = {}
     for b in bits:
         on_step(f"blocks with weights of {b} bits")
         widths[b] = _width(model, b, each_s)
-    on_step("memory bandwidth, head, messages, sampling")
+    on_step("memory bandwidth, head, messages, tokens")
+    encode_s, encode_s_per_element = codec_s(model, usual, each_s)
     return HostTimes(
         model=model.name,
         threads=torch.get_num_threads(),
         widths=widths,
         bandwidth_bytes_per_s=_bandwidth(each_s),
-        head_s=_head_s(model, 16 if 16 in bits else max(bits), each_s),
-        message_s=_message_s(model.profile.hidden, each_s),
-        sample_s=_sample_s(model, each_s),
+        head_s=_head_s(model, usual, each_s),
+        message_s=message_s(each_s),
+        sample_s=sample_s(model, each_s, _tell),
+        tokenize_s_per_token=tokenize_s(model, each_s),
+        encode_s=encode_s,
+        encode_s_per_element=encode_s_per_element,
         cpu_share=_cpu_share(each_s),
-    )
+    ).to_dict()
 
 
 def _width(model: Model, bits: int, each_s: float) -> WidthTimes:
@@ -60,58 +77,45 @@ def _width(model: Model, bits: int, each_s: float) -> WidthTimes:
     stages = [model.load_stage(Stage(EDGE, 0, k, embedding=True, bits=bits)) for k in (few, n)]
     longest = model.profile.max_positions // 2
     contexts = (min(_CONTEXTS[0], longest // 4), min(_CONTEXTS[1], longest))
-    decode = [_decode_s(stage, model, contexts[0], each_s) for stage in stages]
-    late = [_decode_s(stage, model, contexts[0], each_s, _WAIT_S) for stage in stages]
+    decode = [_decode(stage, model, contexts[0], each_s) for stage in stages]
+    late = [_decode(stage, model, contexts[0], each_s, WAIT_S) for stage in stages]
     prefill = [(t, _prefill_s(stages[1], model, t, each_s)) for t in _PREFILLS if t <= longest]
     block_bytes = (resident_bytes(stages[1].module) - resident_bytes(stages[0].module)) / (n - few)
     return WidthTimes(
         blocks=(few, n),
-        decode_s=(decode[0], decode[1]),
-        after_wait_s=(late[0], late[1]),
+        decode_s=(median(decode[0]), median(decode[1])),
+        after_wait_s=(median(late[0]), median(late[1])),
         contexts=contexts,
-        full_cache_s=_decode_s(stages[1], model, contexts[1], each_s),
+        full_cache_s=median(_decode(stages[1], model, contexts[1], each_s)),
         prefill=tuple(prefill),
         block_bytes=block_bytes,
+        spread=median(map(spread, late)),
     )
 
 
-def _decode_s(stage: StageModel, model: Model, context: int, each_s: float, wait_s: float = 0.0) -> float:
-    cache = stage.new_cache(1)
-    stage.forward(_ids(model, context), cache=cache)
-    ids = _ids(model, 1)
-    room = model.profile.max_positions - cache.length - 1
-    return _median_s(lambda: stage.forward(ids, cache=cache, logits_to_keep=1), each_s, wait_s, room)
+def _decode(stage: StageModel, model: Model, context: int, each_s: float, wait_s: float = 0.0) -> list[float]:
+    run = single_token(stage, token_ids(model, context))
+    return repeat(lambda: (run(),), each_s, wait_s=wait_s)[0]
 
 
 def _prefill_s(stage: StageModel, model: Model, tokens: int, each_s: float) -> float:
-    ids = _ids(model, tokens)
-    return _median_s(lambda: stage.forward(ids, cache=stage.new_cache(1), logits_to_keep=1), each_s)
+    run = prompt(stage, token_ids(model, tokens))
+    return median(repeat(lambda: (run(),), each_s)[0])
 
 
 def _head_s(model: Model, bits: int, each_s: float) -> float:
     n = model.profile.n_blocks
     before = model.load_stage(Stage(EDGE, 0, n, embedding=True, bits=bits))
     head = model.load_stage(Stage(CLOUD, n, n, head=True, bits=bits))
-    boundary = before.forward(_ids(model, 1))
-    return _median_s(lambda: head.forward(boundary, logits_to_keep=1), each_s)
+    boundary = before.forward(token_ids(model, 1))
+    return median(repeat(timed(lambda: head.forward(boundary, logits_to_keep=1)), each_s)[0])
 
 
 def _bandwidth(each_s: float) -> float:
     matrix = torch.ones(*_MATRIX, dtype=torch.bfloat16)
     row = torch.ones(1, _MATRIX[1], dtype=torch.bfloat16)
-    return matrix.nbytes / _median_s(lambda: torch.nn.functional.linear(row, matrix), each_s)
-
-
-def _sample_s(model: Model, each_s: float) -> float:
-    logits = torch.randn(1, model.profile.vocab)
-    ids = list(range(5))
-
-    def sample() -> None:
-        logits.argmax(dim=-1).tolist()
-        model.tokenizer.decode(ids)
-        model.tokenizer.decode(ids[:4])
-
-    return _median_s(sample, each_s)
+    taken = repeat(timed(lambda: torch.nn.functional.linear(row, matrix)), each_s)
+    return matrix.nbytes / median(taken[0])
 
 
 def _cpu_share(each_s: float) -> float:
@@ -123,61 +127,7 @@ def _cpu_share(each_s: float) -> float:
     return spent_s / (time.perf_counter() - wall_s) / torch.get_num_threads()
 
 
-def _message_s(hidden: int, each_s: float) -> float:
-    """One way of a message with one token's boundary activation: packing, the way, unpacking."""
-    peer = subprocess.Popen(
-        [sys.executable, "-m", "workbench.profiler.echo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert peer.stdin is not None
-    assert peer.stdout is not None
-    try:
-        contact = json.loads(peer.stdout.readline())
-        with connect(contact["address"], server_key=contact["key"]) as transport:
-
-            def there_and_back() -> None:
-                transport.send(Ping(time.perf_counter()))
-                transport.receive(10.0)
-
-            there_and_back()
-            round_trip_s = _median_s(there_and_back, each_s, _WAIT_S)
-    finally:
-        peer.stdin.close()  # which ends it
-        peer.wait(10.0)
-        peer.stdout.close()
-    return round_trip_s / 2 + _median_s(_packing(torch.randn(1, 1, hidden)), each_s)
-
-
-def _packing(boundary: Tensor) -> Callable[[], None]:
-    tensors = {"hidden_states": boundary}
-
-    def pack_and_unpack() -> None:
-        headers, frames = encode_tensors(tensors, "fp16")
-        decode_tensors(headers, frames)
-
-    return pack_and_unpack
-
-
-def _ids(model: Model, tokens: int) -> Tensor:
-    return torch.arange(tokens).remainder(model.profile.vocab)[None]
-
-
-def _median_s(
-    run: Callable[[], Tensor | Boundary | None], each_s: float, wait_s: float = 0.0, most: int = 1 << 30
-) -> float:
-    least, usual = _REPEATS
-    for _ in range(min(2, most)):  # the first passes allocate
-        run()
-    times: list[float] = []
-    until = time.perf_counter() + each_s
-    while len(times) < min(least, most - 2) or (
-        len(times) < min(usual, most - 2) and time.perf_counter() < until
-    ):
-        if wait_s:
-            time.sleep(wait_s)
-        started_s = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started_s)
-    return median(times)
+_TASKS = {"host": measure_host, "model": measure_model}
 
 
 def main() -> int:
@@ -185,7 +135,8 @@ def main() -> int:
     request: dict[str, Any] = json.loads(sys.stdin.read())
     try:
         model = load_model(request["model"], local_files_only=True)
-        answer = measure(model, request["bits"], request["budget_s"], _say).to_dict()
+        torch.set_num_threads(threads_for(model.profile))
+        answer = _TASKS[request["task"]](model, request["bits"], request["budget_s"], _say)
     except WorkbenchError as error:
         answer = {"failed": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -194,6 +145,12 @@ def main() -> int:
 
 def _say(step: str) -> None:
     sys.stdout.write(json.dumps({"step": step}) + "\n")
+    sys.stdout.flush()
+
+
+def _tell(text: str) -> None:
+    """As a side of a run tells a token's text to whoever started it."""
+    sys.stdout.write(json.dumps({"text": text}) + "\n")
     sys.stdout.flush()
 
 

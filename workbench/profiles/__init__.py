@@ -6,7 +6,7 @@ A model's profile is read from its configuration, and may carry what was measure
 
 from workbench.profiles.devices import DecodeRate, DeviceProfile, Kernel
 from workbench.profiles.links import JITTER_DISTRIBUTIONS, Direction, LinkProfile, OneWay
-from workbench.profiles.models import ModelProfile
+from workbench.profiles.models import MODEL_PROFILE_VERSION, ModelProfile
 from workbench.profiles.reading import Source
 from workbench.profiles.shipped import DATA, device, device_profiles, link, link_profiles
 from workbench.profiles.times import HostFacts, ModelTimes, PassTimes, WidthTable
@@ -14,6 +14,7 @@ from workbench.profiles.times import HostFacts, ModelTimes, PassTimes, WidthTabl
 __all__ = [
     "DATA",
     "JITTER_DISTRIBUTIONS",
+    "MODEL_PROFILE_VERSION",
     "DecodeRate",
     "DeviceProfile",
     "Direction",

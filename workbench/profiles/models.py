@@ -50,9 +50,9 @@ class ModelProfile:
     head_params: int  # 0 extra where tied, see tied
     tied: bool  # head and embedding share one tensor; a side that owns one of them holds it once
     config_key: str = ""  # hash of the configuration that this was read from
-    activations: tuple[tuple[int, int, int], ...] = ()
-    """Per block, numbers alive at its peak besides the cache: fixed, per token, and per pair of tokens (scores
-    of attention that is not fused); empty where nobody has counted."""
+    activations: tuple[tuple[int, int], ...] = ()
+    """Per block, numbers alive at its peak besides the cache: per token, and per pair of tokens (masks, and
+    scores of attention that is not fused); empty where nobody has counted."""
     times: tuple[ModelTimes, ...] = ()  # measured, each on the device that it names
 
     def __post_init__(self) -> None:
@@ -159,6 +159,6 @@ def _check_times(model: ModelProfile, times: ModelTimes) -> None:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys((*_PER_BLOCK, "boundary_elements"), tuple),
-    "activations": lambda blocks: tuple((fixed, token, pair) for fixed, token, pair in blocks),
+    "activations": lambda blocks: tuple((token, pair) for token, pair in blocks),
     "times": lambda times: tuple(ModelTimes.from_dict(measured) for measured in times),
 }

@@ -89,10 +89,10 @@ def quantize_linears(root: nn.Module, bits: int) -> None:
                 setattr(parent, name, pack_linear(child, bits))
 
 
-def resident_bytes(module: nn.Module) -> int:
-    """Bytes that a module's parameters and buffers take; memory that several share counts once."""
+def resident_bytes(*modules: nn.Module) -> int:
+    """Bytes that the modules' parameters and buffers take; memory that several share counts once."""
     sizes: dict[int, int] = {}
-    for tensor in (*module.parameters(), *module.buffers()):
+    for tensor in (t for module in modules for t in (*module.parameters(), *module.buffers())):
         if tensor.is_mkldnn:  # opaque: has no storage of its own kind
             sizes[id(tensor)] = tensor.numel() * tensor.itemsize
         elif not tensor.is_meta:

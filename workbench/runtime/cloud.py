@@ -87,7 +87,7 @@ class _Session:
         return perf_counter() - self.used_s
 
     def stats(self) -> dict[str, Any]:
-        return {"memory_bytes": sum(run.n_bytes for run in self.runs), **self.pace.stats()}
+        return {"memory_bytes": StageRun.held_bytes(self.runs), **self.pace.stats()}
 
 
 Key = tuple[bytes, int]

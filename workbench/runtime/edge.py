@@ -69,9 +69,7 @@ class EdgeClient:
         self.model, self.plan = model, plan
         self._placement = plan.placement(feature)
         self._devices = {EDGE: device, CLOUD: cloud_device}
-        self._stages = {
-            stage: model.load_stage(stage, device=compute) for stage in self._placement.partition.on(EDGE)
-        }
+        self._stages = model.load_stages(self._placement.partition.on(EDGE), device=compute)
         self._cloud: CloudLink | None = None
         self._feature = feature
         self._sessions = count(1)
@@ -320,7 +318,7 @@ class _Request:
 
     def _trace(self, ids: Tensor, batch: int, cloud: Mapping[str, Any]) -> RequestTrace:
         client, line = self._client, self._line
-        memory = {EDGE: sum(run.n_bytes for run in self._runs.values())}
+        memory = {EDGE: StageRun.held_bytes(self._runs.values())}
         if cloud:
             memory[CLOUD] = int(cloud.get("memory_bytes", 0))
         spans = tuple(line.spans)
@@ -336,6 +334,7 @@ class _Request:
             bytes_label="measured",
             memory_bytes=memory,
             memory_label="measured",
+            resident_bytes=memory,
             energy_j=request_energy_j(
                 spans, line.token_times_s[-1], _known(client.devices), self._bytes["up"]
             ),

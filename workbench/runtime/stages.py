@@ -5,7 +5,7 @@ B batch, T tokens, D hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 
 import torch
@@ -107,10 +107,12 @@ class StageRun:
         if self._mask is not None:
             self._mask = self._mask[:, : self._mask.shape[1] - n_tokens]
 
-    @property
-    def n_bytes(self) -> int:
-        """Weights and cache as they lie in memory."""
-        return resident_bytes(self._model.module) + self._cache.n_bytes
+    @staticmethod
+    def held_bytes(runs: Iterable[StageRun]) -> int:
+        """Weights and caches of one place as they lie in memory; what stages share counts once."""
+        all_runs = tuple(runs)
+        caches = sum(run._cache.n_bytes for run in all_runs)
+        return resident_bytes(*(run._model.module for run in all_runs)) + caches
 
 
 def tensors_of(boundary: Boundary) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.errors import InputError
 from workbench.plan import CLOUD, EDGE, Plan
-from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
+from workbench.profiles import MODEL_PROFILE_VERSION, DeviceProfile, LinkProfile, ModelProfile
 from workbench.records import Objective, objective
 from workbench.studies.space import Choice, Space
 
@@ -84,16 +84,15 @@ class Question:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
-        parts = {name: getattr(self, name).to_dict() for name in ("edge", "cloud", "link", "space")}
+        parts = {name: getattr(self, name).to_dict() for name in ("model", "edge", "cloud", "link", "space")}
         data = {**asdict(self), **parts}
         return json.loads(json.dumps(data))  # tuples become lists, as a file would give them back
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Question:
         """Read what ``to_dict`` gave."""
-        model: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["model"].items()}
         parts = {
-            "model": ModelProfile(**model),
+            "model": ModelProfile.from_dict({"version": MODEL_PROFILE_VERSION, **data["model"]}),
             "edge": DeviceProfile.from_dict(data["edge"]),
             "cloud": DeviceProfile.from_dict(data["cloud"]),
             "link": LinkProfile.from_dict(data["link"]),
