@@ -1,4 +1,6 @@
-"""Draws README's picture of links from the shipped record: ``python docs/pictures.py``.
+"""Draws README's pictures that are not of a panel: ``python docs/pictures.py``.
+
+That of links is of the shipped record, that of who wins where is planned anew.
 
 The pictures of the panels are screenshots that the browser tests leave in ``results/browser``.
 """
@@ -10,7 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from workbench import plots
+from workbench.deployment import problem
+from workbench.planner import Pin, Request, break_even
 from workbench.profiles import DATA
 
 IMAGES = Path(__file__).parent / "images"
@@ -24,9 +30,24 @@ def networks(record: Mapping[str, Any]) -> bytes:
     return plots.still(plots.fidelity(record, profiles=[name for name in PROFILES if name in known]))
 
 
+def planning() -> bytes:
+    """Who wins where for private prompts to a model of 8 B parameters, as a PNG."""
+    asked = problem(
+        "llama-3-8b",
+        "jetson-agx-orin",
+        "h100-sxm",
+        "fibre",
+        request=Request(256, 64),
+        pins=[Pin("embedding", "edge"), Pin("blocks", "edge", 0, 4)],
+    )
+    bandwidths, trips = np.geomspace(0.3e6, 1e9, 36), np.geomspace(0.3e-3, 1.0, 24)
+    return plots.still(plots.break_even(break_even(asked, "bandwidth", bandwidths, "rtt", trips)))
+
+
 def main() -> None:
     record = json.loads((DATA / "fidelity.json").read_text(encoding="utf-8"))
     (IMAGES / "networks.png").write_bytes(networks(record))
+    (IMAGES / "planning.png").write_bytes(planning())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.deployment import Deployment, cloud_only, deploy, device, edge_only, predict, split
+    from workbench.deployment import Deployment, cloud_only, decide, deploy, device, edge_only, predict, split
     from workbench.errors import WorkbenchError
     from workbench.links import LinkTrace, link_trace, link_traces, make_link
     from workbench.models import Model, load_model
@@ -25,10 +25,28 @@ if TYPE_CHECKING:
     from workbench.runtime import Sampling
     from workbench.studies import Study
     from workbench.trace import RequestTrace
-    from workbench.widgets import Explorer, NetworkPanel, SearchPanel, explore, search, watch
+    from workbench.widgets import (
+        Explorer,
+        NetworkPanel,
+        SearchPanel,
+        SurveyPanel,
+        explore,
+        search,
+        survey,
+        watch,
+    )
 
 _HOMES = {
-    "workbench.deployment": ("Deployment", "cloud_only", "deploy", "device", "edge_only", "predict", "split"),
+    "workbench.deployment": (
+        "Deployment",
+        "cloud_only",
+        "decide",
+        "deploy",
+        "device",
+        "edge_only",
+        "predict",
+        "split",
+    ),
     "workbench.errors": ("WorkbenchError",),
     "workbench.links": ("LinkTrace", "link_trace", "link_traces", "make_link"),
     "workbench.models": ("Model", "load_model"),
@@ -44,7 +62,16 @@ _HOMES = {
     "workbench.runtime": ("Sampling",),
     "workbench.studies": ("Study",),
     "workbench.trace": ("RequestTrace",),
-    "workbench.widgets": ("Explorer", "NetworkPanel", "SearchPanel", "explore", "search", "watch"),
+    "workbench.widgets": (
+        "Explorer",
+        "NetworkPanel",
+        "SearchPanel",
+        "SurveyPanel",
+        "explore",
+        "search",
+        "survey",
+        "watch",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -66,9 +93,11 @@ __all__ = [
     "SearchPanel",
     "Stage",
     "Study",
+    "SurveyPanel",
     "WorkbenchError",
     "__version__",
     "cloud_only",
+    "decide",
     "deploy",
     "device",
     "device_profiles",
@@ -83,6 +112,7 @@ __all__ = [
     "predict",
     "search",
     "split",
+    "survey",
     "watch",
 ]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from workbench import cli, profiles
-from workbench.cli.text import quantity
 from workbench.models import architectures, read_architecture
 from workbench.plan import Plan
 from workbench.planner import AIMS, Answer, plan
+from workbench.planner.quantity import quantity
 from workbench.planner.scenario import read_scenario
 from workbench.trace import RequestTrace
 

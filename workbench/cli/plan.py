@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import profiles
-from workbench.cli.plan_table import Table, considered, front_table, obstacles, plans_table, shown
+from workbench.cli.plan_table import Table, considered, front_table, obstacles, plans_table
 from workbench.cli.text import print_json, table
 from workbench.errors import InputError
 from workbench.files import write_text
@@ -121,7 +121,7 @@ def _text(scenario: Scenario, answer: Answer, seconds: float) -> str:
 
 
 def _apart(answer: Answer) -> list[tuple[str, Any]]:
-    return [(title.partition(":")[0], p) for title, p in shown(answer).items() if ":" in title]
+    return [(title.partition(":")[0], p) for title, p in answer.plans.items() if ":" in title]
 
 
 def _drawn(found: Table) -> str:

@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from workbench import __version__, plots
-from workbench.cli.plan_table import Table, considered, front_table, obstacles, plans_table, shown
+from workbench.cli.plan_table import Table, considered, front_table, obstacles, plans_table
 from workbench.cli.text import quantity
-from workbench.plan import CLOUD, EDGE
-from workbench.planner import Answer
+from workbench.planner import Answer, BreakEvenMap, Problem, break_even
 from workbench.planner.scenario import Scenario
 from workbench.plots.page import document, fragment
 from workbench.profiles import LinkProfile
-from workbench.trace import RequestTrace
 
 __all__ = ["figures", "page"]
 
-_DRAWN = 3  # timelines: the best plan's, the best split's, one of not splitting
+_MAPPED = 50_000  # plans that each cell of a map looks at
+_AROUND, _CELLS = 30.0, 13  # a map reaches so many times up and down, in so many steps
+_LEAST_RTT_S = 1e-4
 
 
 def page(scenario: Scenario, answer: Answer, seconds: float) -> str:
@@ -47,22 +49,25 @@ def page(scenario: Scenario, answer: Answer, seconds: float) -> str:
 
 def figures(answer: Answer) -> dict[str, Any]:
     """What is drawn, by heading."""
-    found: dict[str, Any] = {}
-    for title, proposal in list(shown(answer).items())[:_DRAWN]:
-        if _can_be_drawn(proposal.trace):
-            found[f"The first tokens, {title}"] = plots.timeline(proposal.trace)
-    found[f"Memory, best: {answer.best.title}"] = plots.memory(answer.best.trace, answer.problem.devices)
+    problem, found = answer.problem, {"Plans side by side": plots.candidates(answer)}
+    found[f"Where the blocks are, best: {answer.best.title}"] = plots.chain(answer)
+    if answer.best_split is not None and not answer.splits:
+        found[f"Where the blocks are, best {answer.best_split.title}"] = plots.chain(answer, split=True)
+    if len(problem.links) == 1 and answer.n_plans <= _MAPPED:
+        found["Who wins where"] = plots.break_even(_map(problem))
     return found
 
 
-def _can_be_drawn(trace: RequestTrace) -> bool:
-    """Timelines have a lane for edge and for cloud."""
-    return {span.place for span in trace.spans if span.kind == "compute"} <= {EDGE, CLOUD}
+def _map(problem: Problem) -> BreakEvenMap:
+    """Who wins over the bandwidth and round trip around the scenario's own."""
+    uplink_bps, rtt_s = problem.links[0].uplink_bps, max(problem.links[0].rtt_s, _LEAST_RTT_S)
+    x, y = (np.geomspace(value / _AROUND, value * _AROUND, _CELLS) for value in (uplink_bps, rtt_s))
+    return break_even(problem, "bandwidth", x.tolist(), "rtt", y.tolist())
 
 
 def _spent(answer: Answer) -> Table:
     """Seconds of each place and link, one column per plan."""
-    sums = {title: p.trace.seconds_by() for title, p in shown(answer).items()}
+    sums = {title: p.trace.seconds_by() for title, p in answer.plans.items()}
     parts = list(dict.fromkeys(part for found in sums.values() for part in found))
     rows = [
         [_part(*part), *(quantity(found.get(part, 0.0), "s") for found in sums.values())] for part in parts
@@ -75,7 +80,7 @@ def _part(place: str, kind: str) -> str:
 
 
 def _named_plans(answer: Answer) -> str:
-    return _pairs({title: str(p.plan) for title, p in shown(answer).items()})
+    return _pairs({title: str(p.plan) for title, p in answer.plans.items()})
 
 
 def _question(scenario: Scenario, answer: Answer) -> dict[str, str]:

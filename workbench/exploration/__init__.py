@@ -6,10 +6,12 @@ from workbench.exploration.link_watch import LinkWatch, netem_missing
 from workbench.exploration.measure import measure, prompt_of
 from workbench.exploration.measurer import Measurer
 from workbench.exploration.outlook import Outlook, Row
+from workbench.exploration.planning import AIMS_SHOWN, Surveyor, SurveyResult, SurveySetting
 from workbench.exploration.runs import Run, RunBook
 from workbench.exploration.setting import SHAPES, Setting
 
 __all__ = [
+    "AIMS_SHOWN",
     "SHAPES",
     "Appraiser",
     "Forecaster",
@@ -20,6 +22,9 @@ __all__ = [
     "Run",
     "RunBook",
     "Setting",
+    "SurveyResult",
+    "SurveySetting",
+    "Surveyor",
     "measure",
     "netem_missing",
     "prompt_of",

@@ -96,6 +96,9 @@ class Answer:
     def __str__(self) -> str:
         return f"{self.best.plan}\n{self.verdict}"
 
+    def __repr__(self) -> str:
+        return f"<Answer: {self.verdict}>"  # all of it would fill pages
+
     def _repr_html_(self) -> str:
         return answer_html(self)
 

@@ -4,6 +4,14 @@ from workbench.plots.board import board
 from workbench.plots.explorer import explorer
 from workbench.plots.front import front
 from workbench.plots.network import fidelity
+from workbench.plots.planning import (
+    break_even,
+    candidates,
+    chain,
+    plan_front,
+    predicted_over_measured,
+    sensitivity,
+)
 from workbench.plots.request import compare, memory, per_split, runs, timeline
 from workbench.plots.stills import still
 from workbench.plots.study import accuracy, hypervolume, importance, parallel
@@ -15,6 +23,9 @@ __all__ = [
     "TEMPLATE",
     "accuracy",
     "board",
+    "break_even",
+    "candidates",
+    "chain",
     "compare",
     "explorer",
     "fidelity",
@@ -25,7 +36,10 @@ __all__ = [
     "memory",
     "parallel",
     "per_split",
+    "plan_front",
+    "predicted_over_measured",
     "runs",
+    "sensitivity",
     "still",
     "timeline",
 ]

@@ -7,12 +7,12 @@ made of plain dicts: plotly's checks of each property take five times as long as
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from math import floor, inf
 from typing import Any
 
 import plotly.graph_objects as go
 
+from workbench.plots.axes import Panel
 from workbench.plots.request import PHASES, phase_seconds, wait_seconds, waited_for
 from workbench.plots.style import INK, PALETTE, PIECES, TEMPLATE, Piece, Scale, hatch, label_of
 from workbench.profiles import DeviceProfile
@@ -31,52 +31,16 @@ _SEEN = 0.02  # of the longest bar: what is shorter has its error in the hover a
 _TICKS = 5  # split points that are named on an axis, besides both ends
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """A pair of axes: which, where, and what they are called."""
-
-    axis: str  # plotly's suffix: "" is x and y, "2" is x2 and y2
-    x: tuple[float, float]
-    y: tuple[float, float]
-    title: str
-
-    @property
-    def refs(self) -> dict[str, str]:
-        """Which axes a trace or shape belongs to."""
-        return {"xaxis": f"x{self.axis}", "yaxis": f"y{self.axis}"}
-
-    def layout(self, x: Mapping[str, object], y: Mapping[str, object]) -> dict[str, object]:
-        """Both axes for the layout."""
-        return {
-            f"xaxis{self.axis}": {"domain": self.x, "anchor": f"y{self.axis}", "automargin": False, **x},
-            f"yaxis{self.axis}": {"domain": self.y, "anchor": f"x{self.axis}", **y},
-        }
-
-    def heading(self, unit: str) -> dict[str, object]:
-        """The title with the unit as an annotation over the panel."""
-        return {
-            "text": f"<b>{self.title}</b> ({unit})",
-            "showarrow": False,
-            "xref": "paper",
-            "yref": "paper",
-            "x": self.x[0],
-            "xanchor": "left",
-            "y": self.y[1],
-            "yanchor": "bottom",
-            "font": {"size": 13},
-        }
-
-
 _BY_SPAN = (
-    _Panel("", _LEFT, _SPANS, "To the first token"),
-    _Panel("2", _RIGHT, _SPANS, "Per output token"),
+    Panel("", _LEFT, _SPANS, "To the first token"),
+    Panel("2", _RIGHT, _SPANS, "Per output token"),
 )
 _BY_SPLIT = (
-    _Panel("3", _LEFT, _SPLITS, "First token by split"),
-    _Panel("4", _RIGHT, _SPLITS, "Per token by split"),
+    Panel("3", _LEFT, _SPLITS, "First token by split"),
+    Panel("4", _RIGHT, _SPLITS, "Per token by split"),
 )
-_MEMORY = _Panel("5", (0.0, 0.4), _ENDS, "Memory")
-_ACCURACY = _Panel("6", (0.63, 1.0), _ENDS, "Accuracy")
+_MEMORY = Panel("5", (0.0, 0.4), _ENDS, "Memory")
+_ACCURACY = Panel("6", (0.63, 1.0), _ENDS, "Accuracy")
 
 
 def explorer(
@@ -181,7 +145,7 @@ def _labels(predicted: RequestTrace, run: RequestTrace | None, accuracy: Accurac
 
 
 def _add_spans(
-    parts: _Parts, panel: _Panel, phase: str, predicted: RequestTrace, run: RequestTrace | None
+    parts: _Parts, panel: Panel, phase: str, predicted: RequestTrace, run: RequestTrace | None
 ) -> dict[str, object]:
     """Wide bars for the prediction; over them narrow ones for the run, with the prediction's error.
 
@@ -209,7 +173,7 @@ def _room(values: Sequence[Sequence[float]], scale: Scale) -> dict[str, object]:
 
 def _add_predicted_spans(
     parts: _Parts,
-    panel: _Panel,
+    panel: Panel,
     rows: Sequence[str],
     values: Sequence[Sequence[float]],
     pieces: Sequence[Piece],
@@ -242,7 +206,7 @@ def _add_predicted_spans(
 
 def _add_run_spans(
     parts: _Parts,
-    panel: _Panel,
+    panel: Panel,
     rows: Sequence[str],
     values: Sequence[Sequence[float]],
     scale: Scale,
@@ -296,7 +260,7 @@ def _error(predicted: float, measured: float) -> str:
 
 def _add_splits(
     parts: _Parts,
-    panel: _Panel,
+    panel: Panel,
     phase: str,
     order: Sequence[str],
     traces: Mapping[str, RequestTrace],
@@ -339,7 +303,7 @@ def _ticks(order: Sequence[str]) -> dict[str, object]:
 
 
 def _layer(
-    panel: _Panel,
+    panel: Panel,
     piece: Piece,
     at: Mapping[str, int],
     seconds: Mapping[str, float],
@@ -362,7 +326,7 @@ def _layer(
 
 
 def _waits(
-    panel: _Panel, at: Mapping[str, int], waits: Mapping[str, float], scale: Scale, unfit: Collection[str]
+    panel: Panel, at: Mapping[str, int], waits: Mapping[str, float], scale: Scale, unfit: Collection[str]
 ) -> dict[str, object]:
     return {
         "type": "scatter",
@@ -382,7 +346,7 @@ def _waits(
     }
 
 
-def _frame(panel: _Panel, at: int) -> dict[str, object]:
+def _frame(panel: Panel, at: int) -> dict[str, object]:
     return {
         "type": "rect",
         "xref": f"x{panel.axis}",

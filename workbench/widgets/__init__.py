@@ -1,8 +1,9 @@
 """Panels for notebooks: controls in front of what the other rooms compute, run and draw."""
 
-from workbench.widgets.doors import explore, search, watch
+from workbench.widgets.doors import explore, search, survey, watch
 from workbench.widgets.explorer import Explorer
 from workbench.widgets.search_panel import SearchPanel
+from workbench.widgets.survey_panel import SurveyPanel
 from workbench.widgets.watch_panel import NetworkPanel
 
-__all__ = ["Explorer", "NetworkPanel", "SearchPanel", "explore", "search", "watch"]
+__all__ = ["Explorer", "NetworkPanel", "SearchPanel", "SurveyPanel", "explore", "search", "survey", "watch"]

@@ -1,4 +1,5 @@
-"""The front doors: a panel that explores one plan, one that searches many, one that watches a link."""
+"""The front doors: a panel that explores one plan, one that searches many, one that surveys where splitting
+pays, one that watches a link."""
 
 from __future__ import annotations
 
@@ -6,19 +7,22 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from workbench.exploration import Setting
+from workbench.exploration import Setting, SurveySetting
 from workbench.plan import Plan
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.studies import Question, Space
 from workbench.widgets.explorer import Explorer
 from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.search_panel import SearchPanel
+from workbench.widgets.survey_panel import SurveyPanel
 from workbench.widgets.watch_panel import NetworkPanel
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["explore", "search", "watch"]
+__all__ = ["explore", "search", "survey", "watch"]
+
+_PRIVATE_SHARE = 8  # one block in so many stays with the embedding of a private prompt, to begin with
 
 
 def explore(
@@ -120,6 +124,48 @@ def search(
     return SearchPanel(model, question, storage, name=name, explorer=explorer)
 
 
+def survey(
+    model: Model | ModelProfile | str = "llama-3-8b",
+    *,
+    edge: DeviceProfile | str = "jetson-agx-orin",
+    cloud: DeviceProfile | str = "h100-sxm",
+    link: LinkProfile | str = "fibre",
+    prompt_tokens: int = 256,
+    new_tokens: int = 64,
+    aim: str = "total",
+    private: bool = True,
+) -> SurveyPanel:
+    """A panel about whether to split: a map of who wins where, with sliders. Put it last in a cell.
+
+    Nothing is run and no weights are needed: all is planned, plan by plan, from profiles.
+
+    Args:
+        model: a model, its profile, or what ``models.read_architecture`` takes: a name, folder or hub id.
+        edge, cloud, link: profiles or their names; ``"host"`` is this machine.
+        prompt_tokens, new_tokens: the request to begin with.
+        aim: what plans are compared by, of ``exploration.AIMS_SHOWN``.
+        private: whether prompts stay on the edge to begin with: the embedding, and the first blocks.
+
+    Raises:
+        ModelNotFoundError, UnknownNameError: no model, device, link or aim is called so.
+        InputError: a request that cannot be, or one out of the sliders' reach.
+    """
+    profile = _architecture(model)
+    return SurveyPanel(
+        SurveySetting(
+            model=profile,
+            edge=device_of(edge),
+            cloud=device_of(cloud),
+            link=link_of(link),
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            aim=aim,
+            embedding_here=private,
+            first_blocks=max(1, profile.n_blocks // _PRIVATE_SHARE),
+        )
+    )
+
+
 def watch(link: LinkProfile | str = "lte", *, kind: str = "proxy", load: str = "steady") -> NetworkPanel:
     """A panel on a link that runs: sliders change it, and what it does is drawn. Put it last in a cell.
 
@@ -135,6 +181,16 @@ def watch(link: LinkProfile | str = "lte", *, kind: str = "proxy", load: str = "
         InputError: the link is out of the sliders' reach.
     """
     return NetworkPanel(link_of(link), kind, load)
+
+
+def _architecture(model: Model | ModelProfile | str) -> ModelProfile:
+    if isinstance(model, ModelProfile):
+        return model
+    if isinstance(model, str):
+        from workbench.models import read_architecture  # what was never read needs torch
+
+        return read_architecture(model)
+    return model.profile
 
 
 def _model(model: Model | ModelProfile | str) -> Model | ModelProfile:

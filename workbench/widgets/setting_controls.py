@@ -9,7 +9,6 @@ import ipywidgets
 
 from workbench import profiles
 from workbench.deployment import HOST
-from workbench.errors import InputError
 from workbench.exploration import SHAPES, Setting
 from workbench.links import LINK_KINDS
 from workbench.plan import BITS, WIRE_CODECS
@@ -134,12 +133,7 @@ class SettingControls:
         for name, row in self._link_rows.items():
             rows[name], asked[name] = row, getattr(setting.link, name) * PER[name]
         for name, row in rows.items():
-            if not row.box.min <= asked[name] <= row.box.max:
-                unit = row.box.description
-                raise InputError(
-                    f"the control of {name} reaches from {row.box.min:g} to {row.box.max:g} {unit}, not to "
-                    f"{asked[name]:g}: use wb.predict for that"
-                )
+            row.check(name, asked[name], "wb.predict")
 
     def follow(self) -> bool:
         """Bring controls that depend on others into line; True where that changed any number.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ipywidgets
 
-from workbench.errors import InputError, UnknownNameError
+from workbench.errors import UnknownNameError
 from workbench.links import LINK_KINDS, LinkTrace, link_traces
 from workbench.profiles import LinkProfile
 from workbench.widgets.controls import Choice, NumberRow, group
@@ -88,12 +88,7 @@ class WatchControls:
     @profile.setter
     def profile(self, link: LinkProfile) -> None:
         for name, row in self.links.rows.items():
-            shown = getattr(link, name) * PER[name]
-            if not row.box.min <= shown <= row.box.max:
-                raise InputError(
-                    f"the control of {name} reaches from {row.box.min:g} to {row.box.max:g} "
-                    f"{row.box.description}, not to {shown:g}: use make_link for that"
-                )
+            row.check(name, getattr(link, name) * PER[name], "make_link")
         self.links.show(link)
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.parser.arguments import command, json_switch
-from workbench.plan import BITS
+from workbench.plan import BITS, WIRE_CODECS
 
 __all__ = ["add_device", "add_doctor", "add_model"]
 
@@ -59,9 +59,16 @@ def add_model(commands: Any) -> None:
         "Measure a model on this machine.",
         "model profile",
         "model profile --model tiny --bits 16 4 --out tiny.json",
+        "model sensitivity --model tiny --out losses.json",
     )
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_profile(parts)
+    _add_sensitivity(parts)
+
+
+def _add_profile(parts: Any) -> None:
     profile = command(
-        parser.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        parts,
         "profile",
         "model",
         "Measure each block, the embedding and the head, for prompts and single tokens, at each width.",
@@ -84,3 +91,39 @@ def add_model(commands: Any) -> None:
         "--force", action="store_true", help="measure again, and write over FILE where it is there"
     )
     json_switch(profile)
+
+
+def _add_sensitivity(parts: Any) -> None:
+    parser = command(
+        parts,
+        "sensitivity",
+        "sensitivity",
+        "Measure what fewer bits cost in accuracy: one block at a time, and each wire codec.",
+        "model sensitivity",
+        "model sensitivity --model tiny --suite full --out losses.json",
+        "model sensitivity --check 10",
+    )
+    parser.add_argument("--model", default="tiny", help="a shipped model, a Hugging Face id or a folder")
+    parser.add_argument(
+        "--bits", type=int, nargs="+", choices=(8, 4), default=(8, 4), help="weight bits (default 8 and 4)"
+    )
+    parser.add_argument(
+        "--wires",
+        nargs="+",
+        choices=WIRE_CODECS,
+        default=("int8", "int4"),
+        metavar="CODEC",
+        help="codecs at the middle split point (default int8 and int4)",
+    )
+    parser.add_argument(
+        "--suite", default="quick", choices=("quick", "full"), help="whose prose is scored (default quick)"
+    )
+    parser.add_argument(
+        "--check",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also run N plans of random widths and compare their losses with the table's sums",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there, as JSON")
+    json_switch(parser)

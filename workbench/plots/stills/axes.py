@@ -18,7 +18,7 @@ from workbench.plots.stills.style import GRID, TEXT, Numbers, ink, numbers, plai
 
 __all__ = ["CARTESIAN", "Axis", "Panel", "finish", "pair_of", "panels_of"]
 
-CARTESIAN = ("bar", "scatter")
+CARTESIAN = ("bar", "heatmap", "scatter")
 Letter = Literal["x", "y"]
 Range = tuple[float, float]
 
@@ -87,7 +87,7 @@ def panels_of(figure: go.Figure, page: Figure) -> dict[tuple[str, str], Panel]:
         panels[x, y] = Panel(axes[x], axes[y], drawn_in, (x not in seen, y not in seen))
         seen |= {x, y}
         own = [t for t in figure.data if t.type in CARTESIAN and pair_of(t) == (x, y)]
-        _dress(panels[x, y], lines_only=all(t.type != "bar" and t.mode == "lines" for t in own))
+        _dress(panels[x, y], lines_only=all(t.type == "scatter" and t.mode == "lines" for t in own))
     return panels
 
 

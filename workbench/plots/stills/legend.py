@@ -40,9 +40,10 @@ def add_legend(sheet: Sheet, layers: Sequence[Layer], layout: Any, room: Box) ->
 
 
 def _entries(layers: Sequence[Layer], layout: Any) -> list[Layer]:
-    """Named traces, the first of each group and name; none for a single trace, as plotly has it."""
+    """Named traces, the first of each group and name; none for a single trace or a map, as plotly has it."""
     several = len(layers) > 1 if layout.showlegend is None else layout.showlegend
-    named = [la for la in layers if la.trace.name and la.trace.showlegend is not False]
+    listed = [la for la in layers if la.trace.type != "heatmap"]
+    named = [la for la in listed if la.trace.name and la.trace.showlegend is not False]
     first = {(la.trace.legendgroup, la.trace.name): la for la in reversed(named)}
     return list(reversed(first.values())) if several else []
 

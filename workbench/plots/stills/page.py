@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -19,6 +19,7 @@ from workbench.plots.stills.axes import CARTESIAN, finish, pair_of
 from workbench.plots.stills.bars import draw_bars
 from workbench.plots.stills.layer import Layer
 from workbench.plots.stills.legend import add_legend
+from workbench.plots.stills.maps import draw_map
 from workbench.plots.stills.notes import SHAPES, draw_notes, draw_shapes
 from workbench.plots.stills.parallel import draw_parallel
 from workbench.plots.stills.points import draw_points
@@ -70,8 +71,15 @@ def _layers(figure: go.Figure) -> Iterator[Layer]:
             yield Layer(
                 trace,
                 colours[i % len(colours)],
-                shades.get(_painted(trace).coloraxis) or _shade(trace, figure),
+                _shade_of(trace, figure, shades),
             )
+
+
+def _shade_of(trace: Any, figure: go.Figure, shared: Mapping[str, Shade]) -> Shade | None:
+    """A map has colours of its own for its cells, and none for points."""
+    if trace.type == "heatmap":
+        return None
+    return shared.get(_painted(trace).coloraxis) or _shade(trace, figure)
 
 
 def _is_drawn(trace: Any) -> bool:
@@ -79,14 +87,14 @@ def _is_drawn(trace: Any) -> bool:
 
 
 def _painted(trace: Any) -> Any:
-    """What of the trace takes its colours from numbers."""
+    """What of the trace takes its colours from numbers, point by point."""
     return trace.line if trace.type == "parcoords" else trace.marker
 
 
 def _shared_shades(figure: go.Figure) -> dict[str, Shade]:
     """By coloraxis: its range spans the values of every trace that uses it."""
     values: dict[str, list[Any]] = {}
-    for paint in (_painted(t) for t in figure.data if _is_drawn(t)):
+    for paint in (_painted(t) for t in figure.data if _is_drawn(t) and t.type != "heatmap"):
         if paint.coloraxis and is_numeric(paint.color):
             values.setdefault(paint.coloraxis, []).extend(paint.color)
     specs = {name: figure.layout[name] for name in values}
@@ -103,8 +111,10 @@ def _shade(trace: Any, figure: go.Figure) -> Shade | None:
 def _draw_panels(sheet: Sheet, layers: Sequence[Layer], layout: Any) -> None:
     for pair, panel in sheet.panels.items():
         own = [la for la in layers if la.trace.type in CARTESIAN and pair_of(la.trace) == pair]
+        for layer in (la for la in own if la.trace.type == "heatmap"):
+            draw_map(panel, layer.trace)
         draw_bars(panel, [la for la in own if la.trace.type == "bar"], layout)
-        draw_points(panel, [la for la in own if la.trace.type != "bar"], layout)
+        draw_points(panel, [la for la in own if la.trace.type == "scatter"], layout)
 
 
 def _draw_parallels(sheet: Sheet, layers: Sequence[Layer]) -> None:
