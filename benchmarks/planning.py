@@ -2,8 +2,8 @@
 
     python benchmarks/planning.py [--json FILE]
 
-Nothing is run for real: everything here is computed, and times are those of computing it. Each time is the median of
-several, on whatever else this machine does.
+Nothing is run for real: everything here is computed, and times are those of computing it. Each time is the
+median of several, on whatever else this machine does.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _times_ms() -> dict[str, float]:
-    """Of 80 blocks: enumeration of 3 x 3 widths and 4 codecs, chains of six devices, single predictions, a map."""
+    """Of 80 blocks: 3 x 3 widths and 4 codecs enumerated, six devices, single predictions, a map."""
     tiers = dict(zip(("edge", "cloud"), map(device, EDGE_CLOUD), strict=True))
     choices = Choices(wires=("fp16", "bf16", "int8", "int4"))
     one_cut = Problem(LLAMA_70B, tiers, (link("wifi-6"),), choices=choices)

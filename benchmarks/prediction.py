@@ -2,9 +2,9 @@
 
     python benchmarks/prediction.py [--json FILE] [--record FILE] [--quick]
 
-80 cases: splits x weight bits x codecs x prompt and output lengths x links, with this host as it is and posing
-as a slower device. netem runs in this host's kernel, or where that has none inside user-mode Linux, and the host
-is measured in there too. Published rates are predicted from those of all other chips.
+80 cases: splits x weight bits x codecs x prompt and output lengths x links, with this host as it is and
+posing as a slower device. netem runs in this host's kernel, or where that has none inside user-mode Linux,
+and the host is measured in there too. Published rates are predicted from those of all other chips.
 
 ``--record`` writes what README and the notebooks show.
 """

@@ -2,9 +2,10 @@
 
     python -m benchmarks.measures.prediction_run --json FILE
 
-Two throttles: none, where this host poses as itself and the prediction adds up what was measured of the model,
-block by block; and dilation, where both sides wait until a slower device's modelled time is over. Each case is
-the median of several requests, each on a connection that was idle for long enough to begin with slow start.
+Two throttles: none, where this host poses as itself and the prediction adds up what was measured of the
+model, block by block; and dilation, where both sides wait until a slower device's modelled time is over.
+Each case is the median of several requests, each on a connection that was idle for long enough to begin
+with slow start.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_a_hundred_quadrillion_plans_are_no_matter() -> None:
     assert n_plans(problem) > 10**10
     answer = plan(problem)
     assert answer.planner == "chains"
-    with pytest.raises(InputError, match="use the chain"):
+    with pytest.raises(InputError, match="use the planner"):
         Exhaustive().plan(problem)
 
 

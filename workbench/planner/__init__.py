@@ -3,6 +3,7 @@
 from workbench.planner.aims import AIMS, Aim
 from workbench.planner.answer import Answer, Proposal
 from workbench.planner.chains import Chains
+from workbench.planner.depth import Depth
 from workbench.planner.exhaustive import Exhaustive, n_plans
 from workbench.planner.losses import LossTable
 from workbench.planner.moving import MoveCost, Moving, move_cost
@@ -42,6 +43,7 @@ __all__ = [
     "Choices",
     "Clairvoyant",
     "Decision",
+    "Depth",
     "Estimator",
     "Exhaustive",
     "Exit",

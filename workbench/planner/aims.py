@@ -1,4 +1,4 @@
-"""What a plan can be good at: each with its unit, whether less or more is better, and how a sentence says it."""
+"""What a plan can be good at: its unit, whether less or more is better, and how a sentence says it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Dynamic programming for chains of any number of devices: exact for latency and for a pipeline's throughput.
 
-A pass over a route costs what its stages and the messages between them cost: sums for latency, the largest for
-throughput. So the cheapest way to bring blocks [0, j) to the first p places needs only the cheapest ways to bring
-[0, i) to the first p - 1 (the principle of optimality; for inference on chains of devices see Zhang et al.,
-"EdgeShard", IEEE IoT Journal 2024). Places may stay without a block; a device's memory, pinned blocks and seconds of
-computing are limits of single stages, and so within the same sum.
+A pass over a route costs what its stages and the messages between them cost: sums for latency, the largest
+for throughput. So the cheapest way to bring blocks [0, j) to the first p places needs only the cheapest
+ways to bring [0, i) to the first p - 1 (the principle of optimality; for inference on chains of devices see
+Zhang et al., "EdgeShard", IEEE IoT Journal 2024). Places may stay without a block; a device's memory,
+pinned blocks and seconds of computing are limits of single stages, and so within the same sum.
 
 n blocks, L places of a route; cuts count 0 to n.
 """
@@ -58,7 +58,7 @@ class Chains:
 
         Raises:
             InfeasibleError: no plan keeps every limit.
-            InputError: a limit or an aim that does not add up along a chain: the exhaustive planner knows them.
+            InputError: a limit or an aim that does not add up along a chain: the exhaustive planner has them.
         """
         _check(problem)
         tables = _Tables(Landscape(problem))
@@ -77,8 +77,8 @@ def _check(problem: Problem) -> None:
     aims = {name for name, weight in problem.aims.items() if weight}
     if aims - set(TIMES) and aims != {"throughput"}:
         raise InputError(
-            f"objective {' and '.join(sorted(aims))} does not add up along a chain: aim at {', '.join(TIMES)}, or "
-            "at throughput alone, or use the exhaustive planner"
+            f"objective {' and '.join(sorted(aims))} does not add up along a chain: aim at "
+            f"{', '.join(TIMES)}, or at throughput alone, or use the exhaustive planner"
         )
     usual = Limits()
     beyond = [
@@ -127,67 +127,74 @@ def _note_splits(landscape: Landscape, search: Search) -> None:
 def _best_along(tables: _Tables, score: Score, route: Route, wire: str) -> Iterator[Plans]:
     """The best plan along a route, if any keeps the limits.
 
-    A decode step is a sum but for two things that depend on how long it is: large messages take longer after a
-    long pause, and tokens that stream to the user wait for one another. So the sum is minimised for each length
-    of pause; where the plan that comes out takes longer than its sum says, and the sum is less than the best that
-    was found, all plans are looked at that no other beats in both prefill and decode.
+    A decode step is a sum but for two things that depend on how long it is: large messages take longer after
+    a long pause, and tokens that stream to the user wait for one another. So the sum is minimised for each
+    length of pause, the shortest first, until it is no less than the best that was found; where the plan that
+    comes out takes longer than its sum says, all plans are looked at that no other beats in both prefill and
+    decode.
     """
     weights = score.time_weights(tables.landscape.problem.request.new_tokens - 1)
-    if weights is None:
-        yield from _least(tables, route, wire, None, 0)
-        return
-    for pause in range(tables.n_pauses(wire)):
-        for plans in _least(tables, route, wire, weights, pause):
-            told = _told(tables, score, plans, pause)
-            if told >= tables.least * (1 - _ROUNDING):
-                return  # longer pauses cost no less
-            yield tables.noted(plans, score)
-            found = float(score.of(plans.numbers)[0])
-            if found > told * (1 + _ROUNDING) and _can_be(tables, route, wire, pause):
-                for others in _fronts(tables, route, wire, pause):
-                    yield tables.noted(others, score)
+    for pause in range(tables.n_pauses(wire) if weights else 1):
+        way = _least(tables, route, wire, weights, pause)
+        if way is None:
+            return
+        told = _told(tables, score, route, wire, way, pause) if weights else -np.inf
+        if told >= tables.least * (1 - _ROUNDING):
+            return  # longer pauses cost no less
+        plans = tables.noted(tables.plans(route, wire, [way]), score)
+        yield plans
+        found = float(score.of(plans.numbers)[0])
+        if weights and found > told * (1 + _ROUNDING) and _can_be(tables, route, wire, pause):
+            for others in _fronts(tables, route, wire, pause):
+                yield tables.noted(others, score)
 
 
 def _least(
     tables: _Tables, route: Route, wire: str, weights: tuple[float, float] | None, pause: int
-) -> Iterator[Plans]:
-    """The way with the least sum, or the least largest term for throughput; none where nothing is allowed."""
+) -> _Way | None:
+    """The way with the least sum, or the least largest term for throughput; None where nothing is allowed."""
     messages = tables.messages(route, wire)
+    join: Callable[[Floats, Floats], Floats] = np.maximum if weights is None else np.add
     if weights is None:
-        sends, join = [np.asarray(m.occupancy_s) for m in messages], np.maximum
+        sends = [np.asarray(m.occupancy_s) for m in messages]
     else:
-        sends, join = [weights[0] * m.prefill_s + weights[1] * m.decode_s[pause] for m in messages], np.add
-    found = _shortest([tables.cheapest(route, i, weights) for i in range(len(route.places))], sends, join)
-    if found is not None:
-        yield tables.plans(route, wire, [found])
+        sends = [weights[0] * m.prefill_s + weights[1] * m.decode_s[pause] for m in messages]
+    return _shortest([tables.cheapest(route, i, weights) for i in range(len(route.places))], sends, join)
 
 
 def _can_be(tables: _Tables, route: Route, wire: str, pause: int) -> bool:
     """Whether any plan's decode step is as short as the pause that it is computed for."""
+    way = _least(tables, route, wire, (0.0, 1.0), pause)
     end_s = tables.landscape.crossings(wire).pauses[pause]
-    for plans in _least(tables, route, wire, (0.0, 1.0), pause):
-        return _decode_s(tables, plans, pause) <= end_s
-    return False
+    return way is not None and _sums(tables, route, wire, way, pause)[1] <= end_s
 
 
-def _told(tables: _Tables, score: Score, plans: Plans, pause: int) -> float:
-    """The score of a single plan by its sum alone."""
-    prefill_s, decode_s = plans.numbers["ttft"][0], _decode_s(tables, plans, pause)
+def _told(tables: _Tables, score: Score, route: Route, wire: str, way: _Way, pause: int) -> float:
+    """The score of a way by its sums alone."""
+    prefill_s, decode_s = _sums(tables, route, wire, way, pause)
     total_s = prefill_s + (tables.landscape.problem.request.new_tokens - 1) * decode_s
-    return float(score.of({"ttft": prefill_s, "tpot": decode_s, "total": total_s}))
+    columns = {"ttft": prefill_s, "tpot": decode_s, "total": total_s}
+    return float(score.of({name: np.array(seconds) for name, seconds in columns.items()}))
 
 
-def _decode_s(tables: _Tables, plans: Plans, pause: int) -> float:
-    """Seconds of a single plan's decode step, if pauses were of this length."""
-    places, cuts = plans.route.places, plans.cuts[0]
-    decode_s = 0.0
-    for i, (place, (start, stop)) in enumerate(zip(places, pairwise(cuts), strict=True)):
-        stage = tables.stage(plans.route, i)
-        decode_s += stage.decode_s[stage.bits.index(int(plans.bits[place][0])), start, stop]
-    messages = tables.messages(plans.route, plans.wires[0])
-    decode_s += sum(m.decode_s[pause, cut] for m, cut in zip(messages, cuts[1:-1], strict=True))
-    back = tables.landscape.crossings(plans.wires[0]).tokens(places[-1], places[0])
-    return float(decode_s + back.decode_s[pause])
+def _sums(tables: _Tables, route: Route, wire: str, way: _Way, pause: int) -> tuple[float, float]:
+    """Seconds of a way's prefill and of its decode step, if pauses were of this length."""
+    problem, crossings = tables.landscape.problem, tables.landscape.crossings(wire)
+    cuts, widths = way
+    prefill_s, decode_s = tables.tokenize_s, 0.0
+    for i, (width, (start, stop)) in enumerate(zip(widths, pairwise(cuts), strict=True)):
+        stage = tables.stage(route, i)
+        prefill_s += stage.prefill_s[width, start, stop]
+        decode_s += stage.decode_s[width, start, stop]
+    for message, cut in zip(tables.messages(route, wire), cuts[1:-1], strict=True):
+        prefill_s += np.asarray(message.prefill_s)[cut]
+        decode_s += message.decode_s[pause, cut]
+    first, user = route.places[0], problem.user
+    back = crossings.tokens(route.places[-1], first)
+    if first != user:
+        prefill_s += float(crossings.prompt(user, first).prefill_s)
+        prefill_s += float(crossings.streamed(first, user).prefill_s)
+    return float(prefill_s + back.prefill_s), float(decode_s + back.decode_s[pause])
 
 
 @dataclass(frozen=True)
@@ -209,7 +216,7 @@ class _StageCosts:
 
 @dataclass
 class _Tables:
-    """Costs of stages, each computed once: they depend on a place and on whether it begins or ends a route."""
+    """Costs of stages, each computed once: they depend on a place and whether it begins or ends a route."""
 
     landscape: Landscape
     _stages: dict[_Key, _StageCosts] = field(default_factory=dict)
@@ -220,6 +227,13 @@ class _Tables:
         """The same plans, the best of which is remembered."""
         self.least = min(self.least, float(score.of(plans.numbers).min()))
         return plans
+
+    @property
+    def tokenize_s(self) -> float:
+        """Seconds that the user's device takes for the prompt before anything else."""
+        problem = self.landscape.problem
+        each_s = problem.devices[problem.user].tokenize_s_per_token
+        return each_s * problem.request.prompt_tokens * problem.request.batch
 
     def n_pauses(self, wire: str) -> int:
         """How many lengths of pause the messages tell apart."""
@@ -293,7 +307,8 @@ def _allowed(
     spare = columns.head_bytes - columns.shared_bytes if offline and not last else 0
     ends = columns.embedding_bytes * first + columns.head_bytes * last + spare
     received = 0.0 if first else columns.received_bytes[:, None]
-    working = np.maximum(columns.alive_bytes + received, columns.logits_bytes * last)
+    at_ends = max(columns.embedding_alive_bytes * first, columns.head_alive_bytes * last)
+    working = np.maximum(columns.alive_bytes, at_ends) + received
     room = min(problem.devices[place].memory_bytes, problem.limits.memory_bytes.get(place, np.inf))
     allowed = (stop >= start) & (
         np.where(present, _runs(columns.held_bytes) + ends + working, 0.0) <= room * (1 + 1e-9)

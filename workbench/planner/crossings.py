@@ -1,8 +1,9 @@
 """What messages of a request take on their way, for every split point at once.
 
-A connection that was idle for longer than its retransmission timeout begins again with a smaller window (RFC 2861),
-so a message that does not fit into one takes longer the longer the pause before it: a pass that takes long pays
-for it. Times of such messages are kept by *pause*, G lengths of it; ``Crossings.pauses`` says where each ends.
+A connection that was idle for longer than its retransmission timeout begins again with a smaller window
+(RFC 2861), so a message that does not fit into one takes longer the longer the pause before it: a pass that
+takes long pays for it. Times of such messages are kept by *pause*, G lengths of it; ``Crossings.pauses``
+says where each ends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from workbench.links.tcp import INITIAL_WINDOW, MIN_RTO_S, MSS_BYTES
 from workbench.plan import CLOUD, Partition, Placement
 from workbench.planner.problem import Problem
 
-__all__ = ["Crossings", "Message"]
+__all__ = ["FIRST_WINDOW_BYTES", "Crossings", "Message"]
+
+FIRST_WINDOW_BYTES = INITIAL_WINDOW * MSS_BYTES
+"""What a connection sends at once, whatever happened before."""
 
 _WARM_ROUND_TRIPS = 2.0  # after the prompt's message until the next: only slow start could tell …
 _HALVINGS = 6  # after as many timeouts any window is back to the first one
@@ -105,14 +109,14 @@ class Crossings:
 
     @cached_property
     def pauses(self) -> tuple[float, ...]:
-        """Up to how many seconds from one message to the next each of the G columns is for, the last without end.
+        """Up to how many seconds between two messages each of the G columns is for, the last without end.
 
         One where no message of a later token is larger than a connection's first window, with any codec.
         """
         model, wires = self.problem.model, self.problem.choices.wires
         widest = int(np.argmax(model.boundary_elements))
         sizes = [_sizes(self.problem, wire).forward(widest, 1, 1, 1) for wire in (*wires, self.wire)]
-        if max(sizes) <= INITIAL_WINDOW * MSS_BYTES:
+        if max(sizes) <= FIRST_WINDOW_BYTES:
             return (math.inf,)
         timeouts = {round(link.rtt_s + MIN_RTO_S, 2) for link in self.problem.links}
         return (*sorted({n * s for s in timeouts for n in range(1, _HALVINGS + 1)}), math.inf)
@@ -153,7 +157,7 @@ class Crossings:
             flow = make_flow(self.problem.link_kind, link, way)
             first_s = flow.transfer_s(first, 0.0)
             ends = self.pauses
-            if later <= INITIAL_WINDOW * MSS_BYTES:
+            if later <= FIRST_WINDOW_BYTES:
                 at_s = first_s + _WARM_ROUND_TRIPS * link.rtt_s + _PAUSE_S
                 decode_s = np.full(len(ends), flow.transfer_s(later, at_s) if later else 0.0)
             else:

@@ -1,9 +1,9 @@
 """The oracle: every way to cut x every width on each side x every codec, looked at, not searched.
 
 A model of 80 blocks has 81 split points; with 3 x 3 widths and 4 codecs that is 2,900 plans, for NumPy a
-matter of milliseconds. For one cut, neither dynamic programming nor a minimum cut through the graph of operations
-is needed: blocks form a chain, and every cut of a chain is a place in it. (Minimum cuts are for models whose
-layers branch: Hu et al., "DADS", INFOCOM 2019.)
+matter of milliseconds. For one cut, neither dynamic programming nor a minimum cut through the graph of
+operations is needed: blocks form a chain, and every cut of a chain is a place in it. (Minimum cuts are for
+models whose layers branch: Hu et al., "DADS", INFOCOM 2019.)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Exhaustive:
         """
         if (n := n_plans(problem)) > self.most:
             raise InputError(
-                f"{n:,} plans are more than exhaustive planning looks at ({self.most:,}): use the chain planner "
+                f"{n:,} plans are more than exhaustive planning looks at ({self.most:,}): use the planner "
                 "'chains', or offer fewer bits and codecs"
             )
         batches = Landscape(problem).plans()  # unsplit ones first

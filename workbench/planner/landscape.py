@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from workbench.cost import BlockColumns, Floats
 from workbench.plan import Plan
-from workbench.planner.crossings import Crossings, Message
+from workbench.planner.crossings import FIRST_WINDOW_BYTES, Crossings, Message
 from workbench.planner.problem import Problem
 from workbench.planner.routes import Route, all_cuts, partition_along, routes_of
 
@@ -225,9 +225,10 @@ class StageRuns:
 def _alive(columns: BlockColumns, cuts: _Ints, i: int, present: NDArray[np.bool_]) -> Floats:
     """Activations at their peak: what came in and a block's own, or the head's."""
     start, stop = cuts[:, i], cuts[:, i + 1]
-    in_blocks = columns.alive_bytes[start, stop] + (columns.received_bytes[start] if i else 0.0)
-    head = columns.logits_bytes if i == cuts.shape[1] - 2 else 0.0
-    return np.where(present, np.maximum(in_blocks, head), 0.0)
+    embedding = columns.embedding_alive_bytes if i == 0 else 0
+    head = columns.head_alive_bytes if i == cuts.shape[1] - 2 else 0
+    own = np.maximum(columns.alive_bytes[start, stop], max(embedding, head))
+    return np.where(present, own + (columns.received_bytes[start] if i else 0.0), 0.0)
 
 
 class Computed(Protocol):
@@ -333,10 +334,13 @@ class Pass:
         self._count(start, self.user, back)
         made_s = self.prefill_s + prompt.prefill_s
         self.prefill_s = made_s + back.prefill_s
-        if len(self.places) == 1 and self.steps:  # few enough to play token by token, slow start and all
-            steps = zip(made_s.tolist(), self.decode_s.tolist(), strict=True)
-            last_s = np.array([any_wire.last_streamed_s(start, *step) for step in steps])
-            self.decode_s = (last_s - self.prefill_s) / self.steps
+        flows = back.n_bytes <= FIRST_WINDOW_BYTES and back.occupancy_s < self.decode_s.min()
+        if len(self.places) == 1 and self.steps and not flows:  # played token by token, slow start and all
+            last_s = [
+                any_wire.last_streamed_s(start, float(first), float(each))
+                for first, each in zip(made_s, self.decode_s, strict=True)
+            ]
+            self.decode_s = (np.array(last_s) - self.prefill_s) / self.steps
         else:
             self.decode_s = np.maximum(self.decode_s, back.occupancy_s)
 
@@ -364,10 +368,11 @@ class Pass:
         }
         loss = self.computing.loss
         if loss is not None and self.problem.losses is not None:
-            of_wires = [
-                self.problem.losses.wire(name) if len(self.places) > 1 else 0.0 for name in self.wires
-            ]
-            found["loss"] = loss + np.array(of_wires)[self.wire]
+            encoded = np.sum([stage.present for stage in self.computing.stages], axis=0) - 1  # times
+            of_wires = np.array(
+                [self.problem.losses.wire(n) if len(self.places) > 1 else 0.0 for n in self.wires]
+            )
+            found["loss"] = loss + encoded * of_wires[self.wire]
         return found
 
     def _energy_j(self, total_s: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """What fewer bits cost a model in accuracy, block by block, as measured one at a time.
 
-Losses of a plan add up from those of its blocks and of its wire codec: the first-order model of mixed-precision
-search (Dong et al., "HAWQ-V2", NeurIPS 2020), which a real evaluation of the chosen plan has to confirm.
+Losses of a plan add up from those of its blocks and of its wire codec: the first-order model of
+mixed-precision search (Dong et al., "HAWQ-V2", NeurIPS 2020). A real evaluation of the chosen plan has to
+confirm it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class LossTable:
         numbers = [x for row in self.blocks.values() for x in row] + list(self.wires.values())
         if len(sizes) != 1 or not all(map(math.isfinite, numbers)):
             raise ProfileError(
-                f"losses of {self.model!r} need one finite number per block at every width: got rows of {sizes}"
+                f"losses of {self.model!r} need a finite number per block at every width: got rows of {sizes}"
             )
 
     @property
@@ -122,8 +123,8 @@ class LossTable:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ProfileError(
-                f"{path} cannot be read as a table of losses ({error}): let `workbench model sensitivity --out "
-                "FILE` write one"
+                f"{path} cannot be read as a table of losses ({error}): let `workbench model sensitivity "
+                "--out FILE` write one"
             ) from error
         return cls.from_dict(data)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from workbench.errors import UnknownNameError
 from workbench.planner.answer import Answer
 from workbench.planner.chains import Chains
+from workbench.planner.depth import Depth
 from workbench.planner.exhaustive import Exhaustive, n_plans
 from workbench.planner.problem import Problem
 
@@ -31,8 +32,8 @@ class Planner(Protocol):
         """
 
 
-PLANNERS: Mapping[str, Callable[[], Planner]] = {"exhaustive": Exhaustive, "chains": Chains}
-"""By name. Each is exact; ``auto`` enumerates where that is soon done."""
+PLANNERS: Mapping[str, Callable[[], Planner]] = {"exhaustive": Exhaustive, "chains": Chains, "depth": Depth}
+"""By name, each exact. ``auto`` enumerates where that is soon done; ``depth`` gives each block a width."""
 
 
 def plan(problem: Problem, planner: str = "auto") -> Answer:

@@ -103,7 +103,8 @@ def write_card(data: Path) -> None:
     }
     _write(data / "models" / "card.json", json.dumps(card, indent=2) + "\n")
     for name in MODELS:
-        _write(data / "models" / name / "README.md", _readme(name, card))
+        folder = data / "models" / name
+        _write(folder / "README.md", _readme(name, card, _losses_section(folder / "losses.json")))
 
 
 def _write(path: Path, text: str) -> None:
@@ -126,7 +127,7 @@ _ROLES = {
 }
 
 
-def _readme(name: str, card: Mapping[str, Any]) -> str:
+def _readme(name: str, card: Mapping[str, Any], losses: str) -> str:
     model = card["models"][name]
     sections = [
         f"---\nlicense: apache-2.0\nlibrary_name: transformers\n---\n\n# {name}",
@@ -135,6 +136,7 @@ def _readme(name: str, card: Mapping[str, Any]) -> str:
         _shape_section(model),
         _exits_section(model, card["held_out"]),
         _tasks_section(card["models"]),
+        *([losses] if losses else []),
         _training_section(model),
         _sources_section(card),
     ]
@@ -183,6 +185,26 @@ def _tasks_section(models: Mapping[str, Any]) -> str:
     )
     header = ["Exact match", *(f"{name}, {bits} bits" for name, bits in columns)]
     return "## Tasks and weight bits\n\n" + _table(header, rows)
+
+
+def _losses_section(path: Path) -> str:
+    """What `workbench model sensitivity` wrote beside the weights; empty where it did not."""
+    if not path.is_file():
+        return ""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    widths = list(table["blocks"])
+    rows = [
+        [f"block {i}", *(f"{loss:+.5f}" for loss in losses)]
+        for i, losses in enumerate(zip(*table["blocks"].values(), strict=True))
+    ]
+    for name, loss in table["wires"].items():
+        rows.append([f"wire {name}", f"{loss:+.5f}", *[""] * (len(widths) - 1)])
+    return (
+        f"## Block by block\n\nBits per byte over those of 16 bits ({table['base']:.4f}) with one block "
+        "packed, or with one codec\nat the middle split point: `losses.json`, written by\n"
+        f"`workbench model sensitivity --suite {table['suite']}`.\n\n"
+        + _table(["Packed", *(f"{bits} bits" for bits in widths)], rows)
+    )
 
 
 def _training_section(model: Mapping[str, Any]) -> str:
