@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from workbench.cost.chain import Chain
 from workbench.links import make_flow
@@ -18,8 +19,7 @@ _WAYS: tuple[Direction, Direction] = ("up", "down")
 _WIDTHS = (65536, 256, 128, 0)  # MessagePack writes an integer in 5, 3, 2 or 1 bytes from here on
 
 
-@dataclass(frozen=True)
-class Crossing:
+class Crossing(NamedTuple):
     """One message over one link, packed, sent and unpacked."""
 
     link: int
@@ -92,20 +92,38 @@ class Paths:
         self._flows: dict[tuple[int, Direction], Flow] = {
             (i, way): make_flow(kind, link, way) for i, link in enumerate(chain.links) for way in _WAYS
         }
+        self._ways: dict[tuple[str, str], tuple[_Hop, ...]] = {}
 
     def cross(self, n_bytes: int, sender: str, receiver: str, at_s: float) -> Iterator[Crossing]:
         """A message from place to place, link by link: each is left when the message is there whole.
 
         On each link it queues behind what was sent before it.
         """
-        chain = self._chain
-        ends = chain.passed(sender, receiver)
-        for (index, way), (near, far) in zip(chain.hops(sender, receiver), ends, strict=True):
-            left_s = at_s + chain.message_overhead_s(near)
-            arrived_s = left_s + self._flows[index, way].transfer_s(n_bytes, left_s)
-            there_s = arrived_s + chain.message_overhead_s(far)
-            yield Crossing(index, way, n_bytes, at_s, there_s)
+        for hop in self._hops(sender, receiver):
+            left_s = at_s + hop.pack_s
+            there_s = left_s + hop.flow.transfer_s(n_bytes, left_s) + hop.unpack_s
+            yield Crossing(hop.link, hop.direction, n_bytes, at_s, there_s)
             at_s = there_s
+
+    def _hops(self, sender: str, receiver: str) -> tuple[_Hop, ...]:
+        if (sender, receiver) not in self._ways:
+            chain = self._chain
+            hops, ends = chain.hops(sender, receiver), chain.passed(sender, receiver)
+            self._ways[sender, receiver] = tuple(
+                _Hop(*hop, self._flows[hop], *map(chain.message_overhead_s, pair))
+                for hop, pair in zip(hops, ends, strict=True)
+            )
+        return self._ways[sender, receiver]
+
+
+class _Hop(NamedTuple):
+    """One link on a message's way."""
+
+    link: int
+    direction: Direction
+    flow: Flow
+    pack_s: float
+    unpack_s: float
 
 
 def _class_of(value: int) -> int:

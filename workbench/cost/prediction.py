@@ -165,12 +165,16 @@ class _Play:
     def _hand_over(self, sender: str, stage: Stage, tokens: int, context: int) -> None:
         elements = self.batch * tokens * self.sizes.model.boundary_elements[stage.start]
         self._spend("encode", sender, self._codec_s(sender, elements))
-        if self.chain.hops(sender, stage.place)[0][1] == "down":
+        if self._is_inward(sender, stage.place):
             n_bytes = self.sizes.boundary(stage.start, tokens, self.token)
         else:
             n_bytes = self.sizes.forward(stage.start, tokens, context, self.token)
         self._cross(sender, stage.place, n_bytes)
         self._spend("decode_wire", stage.place, self._codec_s(stage.place, elements))
+
+    def _is_inward(self, sender: str, receiver: str) -> bool:
+        places = self.chain.places
+        return places.index(receiver) < places.index(sender)
 
     def _codec_s(self, place: str, elements: int) -> float:
         device = self.chain.devices[place]

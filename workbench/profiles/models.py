@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,12 @@ class ModelProfile:
 
     def kind(self, block: int) -> tuple[object, ...]:
         """What two blocks have in common that cost the same."""
+        return self._kinds[block]
+
+    @cached_property
+    def _kinds(self) -> tuple[tuple[object, ...], ...]:
         columns = [getattr(self, column) for column in (*_PER_BLOCK, "activations")]
-        return tuple(column[block] for column in columns if column)
+        return tuple(zip(*(column for column in columns if column), strict=True))
 
     def times_on(self, device: str, bits: int) -> WidthTable | None:
         """What was measured on a device with weights of ``bits``; None where nothing was."""
