@@ -42,7 +42,10 @@ Case = dict[str, Any]
 def main() -> None:
     """Measure, print every figure beside its target, write the records."""
     arguments = _arguments()
-    run = run_where_netem_is("benchmarks.measures.prediction_run", *["--quick"] * arguments.quick)
+    options = ["--quick"] * arguments.quick + (
+        ["--throttle", arguments.throttle] if arguments.throttle else []
+    )
+    run = run_where_netem_is("benchmarks.measures.prediction_run", *options)
     cases: list[Case] = run["cases"]
     rates, _ = published()
     figures = {**_figures(cases), **rates}
@@ -68,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write everything there")
     parser.add_argument("--record", type=Path, help="write what README and the notebooks show there")
     parser.add_argument("--quick", action="store_true", help="a tenth of the cases, to try it out")
+    parser.add_argument("--throttle", choices=("none", "dilation"), help="half of the cases")
     return parser.parse_args()
 
 

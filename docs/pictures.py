@@ -1,6 +1,6 @@
 """Draws README's pictures that are not of a panel: ``python docs/pictures.py``.
 
-That of links is of the shipped record, that of who wins where is planned anew.
+Those of links and of predictions are of the shipped records, that of who wins where is planned anew.
 
 The pictures of the panels are screenshots that the browser tests leave in ``results/browser``.
 """
@@ -44,10 +44,20 @@ def planning() -> bytes:
     return plots.still(plots.break_even(break_even(asked, "bandwidth", bandwidths, "rtt", trips)))
 
 
+def prediction(record: Mapping[str, Any]) -> bytes:
+    """Every case's prediction over its measurement, as a PNG."""
+    return plots.still(plots.predicted_over_measured(record["cases"]))
+
+
 def main() -> None:
-    record = json.loads((DATA / "fidelity.json").read_text(encoding="utf-8"))
-    (IMAGES / "networks.png").write_bytes(networks(record))
+    """Draw all of them."""
+    (IMAGES / "networks.png").write_bytes(networks(_record("fidelity")))
+    (IMAGES / "prediction.png").write_bytes(prediction(_record("prediction")))
     (IMAGES / "planning.png").write_bytes(planning())
+
+
+def _record(name: str) -> Any:
+    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

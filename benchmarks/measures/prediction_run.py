@@ -72,8 +72,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--quick", action="store_true", help="two setups and two links, to try it out")
+    parser.add_argument("--throttle", choices=("none", "dilation"), help="these setups only")
     arguments = parser.parse_args()
     setups, links = (SETUPS[1:5:3], LINKS[:2]) if arguments.quick else (SETUPS, LINKS)
+    setups = tuple(setup for setup in setups if arguments.throttle in (None, setup.throttle))
     model = wb.load_model("tiny")
     host = calibrate_host(model, again=True)
     times = measure_model(model, bits=BITS, again=True).times

@@ -29,6 +29,13 @@ def test_the_shipped_record_makes_the_picture_of_links(pictures: ModuleType) -> 
         assert drawn.size == shipped.size, "run python docs/pictures.py"
 
 
+def test_the_shipped_record_makes_the_picture_of_predictions(pictures: ModuleType) -> None:
+    record = json.loads((DATA / "prediction.json").read_text(encoding="utf-8"))
+    drawn = Image.open(BytesIO(pictures.prediction(record)))
+    with Image.open(ROOT / "docs" / "images" / "prediction.png") as shipped:
+        assert drawn.size == shipped.size, "run python docs/pictures.py"
+
+
 @pytest.mark.slow
 def test_who_wins_where_is_planned_anew(pictures: ModuleType) -> None:
     drawn = Image.open(BytesIO(pictures.planning()))
