@@ -28,7 +28,7 @@ class Number:
     range: tuple[float, float] | None = None  # where 80 % of the requests lie, if that is known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """One piece of a request's time.
 

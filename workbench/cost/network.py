@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from workbench.cost.chain import Chain
@@ -126,5 +127,6 @@ class _Hop(NamedTuple):
     unpack_s: float
 
 
+@lru_cache(maxsize=4096)
 def _class_of(value: int) -> int:
     return next(width for width in _WIDTHS if value >= width)
