@@ -118,7 +118,8 @@ def test_a_layer_multiplies_with_the_dequantized_weights(
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_weight_can_be_looked_at(shape: tuple[int, int], bits: int) -> None:
-    for dtype in (torch.float32, torch.bfloat16):
+    large = max(shape) > 1000  # whose kernel may take a minute for it, where a processor has no fast one
+    for dtype in (torch.bfloat16,) if large else (torch.float32, torch.bfloat16):
         plain = layer(*shape, dtype)
         exact = quantize(plain.weight, bits).dequantize()
         weight = pack_linear(plain, bits).weight  # once: some kernels multiply by an identity for it
