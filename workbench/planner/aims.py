@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AIMS", "Aim"]
+__all__ = ["AIMS", "TIE", "Aim"]
+
+TIE = 1.02
+"""How much better a split has to be: closer than this no model here can tell two plans apart."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.cost import predict
 from workbench.plan import Plan
 from workbench.planner.landscape import Plans
-from workbench.planner.limits import bounds_of
+from workbench.planner.limits import WITHIN, bounds_of
 from workbench.planner.problem import Problem
 from workbench.planner.table import answer_html
 from workbench.trace import RequestTrace
@@ -31,7 +31,7 @@ class Proposal:
     def of(cls, problem: Problem, plans: Plans, index: int) -> Proposal:
         """Plan ``index`` of a batch."""
         bounds = bounds_of(problem, plans)
-        broken = tuple(bound.said(index) for bound in bounds if bound.excess[index] > 1e-9)
+        broken = tuple(bound.said(index) for bound in bounds if bound.excess[index] > WITHIN)
         values = {name: float(column[index]) for name, column in plans.numbers.items()}
         plan = plans.plan(problem.model.name, index)
         return cls(problem, plan, values, broken)

@@ -10,12 +10,10 @@ import numpy as np
 from workbench.cost import Floats
 from workbench.errors import InfeasibleError
 from workbench.planner.landscape import Plans
-from workbench.planner.limits import Bound
+from workbench.planner.limits import WITHIN, Bound
 from workbench.planner.problem import Problem
 
 __all__ = ["Refusals"]
-
-_WITHIN = 1e-9
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Refusals:
     def note(self, bounds: Sequence[Bound], plans: Plans) -> None:
         """Look at a batch of which nothing keeps every limit."""
         excess = np.stack([np.clip(bound.excess, 0.0, None) for bound in bounds])  # [limits, P]
-        broken = excess > _WITHIN
+        broken = excess > WITHIN
         self._nearest(bounds, excess, plans)
         for i, bound in enumerate(bounds):
             index = int(np.argmin(excess[i]))
@@ -48,12 +46,12 @@ class Refusals:
         if sums[index] < self.nearest:
             self.nearest, self.plan = float(sums[index]), str(plans.plan("", index)).removeprefix(": ")
             self.said = tuple(
-                b.said(index) for b, over in zip(bounds, excess[:, index], strict=True) if over > _WITHIN
+                b.said(index) for b, over in zip(bounds, excess[:, index], strict=True) if over > WITHIN
             )
 
     def error(self, problem: Problem, n_plans: int) -> InfeasibleError:
         """What to say of it."""
-        never = [said for over, said in self.least.values() if over > _WITHIN]
+        never = [said for over, said in self.least.values() if over > WITHIN]
         binding = f"No plan keeps: {'; '.join(never)}. " if never else ""
         helped = sorted(((n, name) for name, n in self.relieved.items() if n), reverse=True)
         relief = "; ".join(f"without {name}, {n} would do" for n, name in helped[:3])

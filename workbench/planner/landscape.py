@@ -156,7 +156,7 @@ class _Computing:
         last = len(self.route.places) - 1
         found = [StageRuns.of(columns, self._base, i, i in (0, last)) for columns in self.columns[place]]
         at = (self.chosen[place], self._cut)
-        names = ("has_blocks", "present", "prefill_s", "decode_s", "held_bytes", "alive_bytes")
+        names = ("present", "prefill_s", "decode_s", "held_bytes", "alive_bytes")
         return StageRuns(*(np.stack([getattr(stage, name) for stage in found])[at] for name in names))
 
     def _each(self, place: str, name: str) -> Floats:
@@ -198,7 +198,6 @@ class _Computing:
 class StageRuns:
     """One place's run of blocks in each plan."""
 
-    has_blocks: NDArray[np.bool_]
     present: NDArray[np.bool_]  # a place that is passed by has nothing
     prefill_s: Floats
     decode_s: Floats
@@ -208,8 +207,7 @@ class StageRuns:
     @classmethod
     def of(cls, columns: BlockColumns, cuts: _Ints, i: int, is_end: bool) -> StageRuns:
         start, stop = cuts[:, i], cuts[:, i + 1]
-        has_blocks = stop > start
-        present = has_blocks | is_end
+        present = (stop > start) | is_end
         prefill_s, decode_s = (
             np.where(present, columns.overhead_s + _between(column, start, stop), 0.0)
             for column in (columns.prefill_s, columns.decode_s)
@@ -219,7 +217,7 @@ class StageRuns:
         if i == cuts.shape[1] - 2:
             prefill_s, decode_s = prefill_s + columns.head_s, decode_s + columns.head_s
         held, alive = _between(columns.held_bytes, start, stop), _alive(columns, cuts, i, present)
-        return cls(has_blocks, present, prefill_s, decode_s, held, alive)
+        return cls(present, prefill_s, decode_s, held, alive)
 
 
 def _alive(columns: BlockColumns, cuts: _Ints, i: int, present: NDArray[np.bool_]) -> Floats:

@@ -6,6 +6,7 @@ is out of its place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,10 @@ from workbench.planner.landscape import Plans
 from workbench.planner.problem import Exit, Pin, Problem
 from workbench.planner.quantity import quantity
 
-__all__ = ["Bound", "bounds_of", "offline_exit"]
+__all__ = ["WITHIN", "Bound", "bounds_of", "excess_of", "offline_exit"]
+
+WITHIN = 1e-9
+"""A relative excess that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ def bounds_of(problem: Problem, plans: Plans) -> list[Bound]:
         *(Bound(f"pin {pin}", "pin", _misplaced(pin, plans), 0.0) for pin in problem.pins),
         *_offline(problem, plans),
     ]
+
+
+def excess_of(bounds: Sequence[Bound]) -> Floats:
+    """The largest excess of each plan over any limit, [P]; 0 where it keeps them all."""
+    largest = np.max([bound.excess for bound in bounds], axis=0)
+    return np.where(largest <= WITHIN, 0.0, largest)
 
 
 def offline_exit(problem: Problem) -> Exit | None:

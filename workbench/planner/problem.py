@@ -217,6 +217,11 @@ class Problem:
         return Chain(tuple(self.devices), self.devices, self.links)
 
     @property
+    def main_aim(self) -> str:
+        """The aim that weighs most."""
+        return max(self.aims, key=lambda name: self.aims[name])
+
+    @property
     def user(self) -> str:
         """The place where the user sits."""
         return next(iter(self.devices))

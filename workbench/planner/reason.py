@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from workbench.planner.aims import AIMS, Aim
+from workbench.planner.aims import AIMS, TIE, Aim
 from workbench.planner.answer import Answer, Proposal
 from workbench.planner.problem import Problem
 from workbench.planner.quantity import quantity
@@ -15,7 +15,6 @@ __all__ = ["LINK", "reasoned", "seconds_of"]
 
 LINK = "the link"
 
-_TIE = 1.02  # closer than this no model here can tell two plans apart
 _PHASES = {"ttft": "prefill", "tpot": "decode"}
 _STEPS = {"ttft": "way to its first token", "tpot": "decode step"}
 
@@ -34,10 +33,10 @@ def _sentence(answer: Answer, aim: Aim) -> str:
         return f"Split: nothing unsplit keeps the limits, {split.title} does.{impossible}"
     name, other = unsplit
     ours, theirs = split.values[aim.name], other.values[aim.name]
-    if answer.best.is_split and not _better(theirs * (1 / _TIE if not aim.maximised else _TIE), ours, aim):
+    if answer.best.is_split and not _better(theirs * (1 / TIE if not aim.maximised else TIE), ours, aim):
         why = _why(answer.problem, aim, loser=other, name=name, winner=split)
         return f"Split: {split.title} {_gain(ours, theirs, aim)} than {name}: {why}.{impossible}"
-    if _better(theirs, ours * (1 / _TIE if not aim.maximised else _TIE), aim):
+    if _better(theirs, ours * (1 / TIE if not aim.maximised else TIE), aim):
         why = _why(answer.problem, aim, loser=split, name="the split", winner=other)
         return f"Don't split: {name} {_gain(theirs, ours, aim)} than the best split: {why}.{impossible}"
     return (

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from workbench.plan import Partition, Stage
 
-__all__ = ["Route", "all_cuts", "partition_along", "routes_of"]
+__all__ = ["SPLIT", "Route", "all_cuts", "partition_along", "routes_of"]
+
+SPLIT = "split"
+"""The kind of every plan with more than one place."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Route:
     def distinct(self) -> tuple[str, ...]:
         """Each place once, in order of first use."""
         return tuple(dict.fromkeys(self.places))
+
+    @property
+    def kind(self) -> str:
+        """``SPLIT``, or the place that has it all: ``edge-only``."""
+        return SPLIT if len(self.places) > 1 else f"{self.places[0]}-only"
 
     def n_plans(self, n_blocks: int) -> int:
         """How many ways there are to cut."""

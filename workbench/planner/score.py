@@ -28,11 +28,6 @@ class Score:
         self.weights = {name: weight for name, weight in problem.aims.items() if weight}
         self._scales = {name: self._scale(name, baselines) for name in self.weights}
 
-    @property
-    def main(self) -> str:
-        """The aim that weighs most."""
-        return max(self.weights, key=lambda name: self.weights[name])
-
     def of(self, numbers: Mapping[str, Floats]) -> Floats:
         """Scores of a batch of plans, [P]."""
         terms = [w * AIMS[name].sign * numbers[name] / self._scales[name] for name, w in self.weights.items()]

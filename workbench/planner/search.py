@@ -13,18 +13,14 @@ from workbench.planner.aims import AIMS
 from workbench.planner.answer import Answer, Proposal
 from workbench.planner.infeasible import Refusals
 from workbench.planner.landscape import Plans
-from workbench.planner.limits import bounds_of
+from workbench.planner.limits import bounds_of, excess_of
 from workbench.planner.pareto import front_of
 from workbench.planner.problem import Problem
 from workbench.planner.reason import reasoned
+from workbench.planner.routes import SPLIT
 from workbench.planner.score import Score
 
-__all__ = ["SPLIT", "Search"]
-
-SPLIT = "split"
-"""The kind of a plan with more than one place; others are called after their place, as ``edge-only``."""
-
-_WITHIN = 1e-9  # relative excess that is rounding
+__all__ = ["Search"]
 
 
 @dataclass
@@ -55,7 +51,7 @@ class Search:
         self.problem = problem
         self.score = Score(problem, unsplit)
         self.best = _Found()
-        self.kinds: dict[str, _Found] = {}  # the best split, and the best of each place alone
+        self.kinds: dict[str, _Found] = {}  # the best of each kind of route
         self.refusals = Refusals()
         self.n = self.n_feasible = 0
         self._front: list[tuple[Floats, Plans, int]] = []
@@ -65,12 +61,9 @@ class Search:
     def look(self, plans: Plans) -> None:
         """Compare some plans with what was found before."""
         bounds = bounds_of(self.problem, plans)
-        excess = np.max([bound.excess for bound in bounds], axis=0)
-        excess, scores = np.where(excess <= _WITHIN, 0.0, excess), self.score.of(plans.numbers)
-        fits = excess == 0
-        is_split = len(plans.route.places) > 1
-        name = SPLIT if is_split else f"{plans.route.places[0]}-only"
-        self._of(name).offer(excess, scores, plans)
+        excess, scores = excess_of(bounds), self.score.of(plans.numbers)
+        fits = excess <= 0
+        self.kinds.setdefault(plans.route.kind, _Found()).offer(excess, scores, plans)
         if fits.any():
             self.best.offer(excess, scores, plans)
         self.n, self.n_feasible = self.n + len(plans), self.n_feasible + int(fits.sum())
@@ -109,10 +102,7 @@ class Search:
             n_plans=self.n,
             n_feasible=self.n_feasible,
         )
-        return reasoned(answer, self.score.main)
-
-    def _of(self, name: str) -> _Found:
-        return self.kinds.setdefault(name, _Found())
+        return reasoned(answer, self.problem.main_aim)
 
     def _proposals(self) -> tuple[Proposal, ...]:
         if not self._front:

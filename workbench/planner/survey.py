@@ -15,19 +15,16 @@ from numpy.typing import NDArray
 
 from workbench.cost import Floats
 from workbench.errors import InputError
-from workbench.planner.aims import AIMS, Aim
+from workbench.planner.aims import AIMS, TIE, Aim
 from workbench.planner.landscape import Landscape, Plans
-from workbench.planner.limits import bounds_of
+from workbench.planner.limits import bounds_of, excess_of
 from workbench.planner.parameters import Parameter, parameter
 from workbench.planner.problem import Problem
+from workbench.planner.routes import SPLIT
 from workbench.planner.score import Score
 
-__all__ = ["SPLIT", "TIE", "BreakEvenMap", "Cell", "Sweep", "break_even", "sweep"]
+__all__ = ["BreakEvenMap", "Cell", "Sweep", "break_even", "sweep"]
 
-SPLIT = "split"
-TIE = 1.02
-"""How much better a split has to be: closer than this no model here can tell two plans apart."""
-_WITHIN = 1e-9
 OnCell = Callable[[int, int], None]
 """Is told how many cells are done, of how many."""
 
@@ -164,7 +161,7 @@ def break_even(
     across, up = parameter(x), parameter(y)
     x_values, y_values = _checked(x_values), _checked(y_values)
     rows = list(_rows(problem, across, x_values, up, y_values, on_cell))
-    return BreakEvenMap(problem, _aim_of(problem), across, up, x_values, y_values, tuple(rows))
+    return BreakEvenMap(problem, AIMS[problem.main_aim], across, up, x_values, y_values, tuple(rows))
 
 
 def _rows(
@@ -194,7 +191,7 @@ class _Surveyor:
     """Looks at all plans of problems that differ in little."""
 
     def __init__(self, problem: Problem) -> None:
-        self.aim = _aim_of(problem)
+        self.aim = AIMS[problem.main_aim]
         self._landscape = Landscape(problem)
 
     def cell(self, problem: Problem, *, same_computing: bool) -> Cell:
@@ -203,9 +200,8 @@ class _Surveyor:
         batches = list(landscape.plans())
         score = Score(problem, [plans for plans in batches if len(plans.route.places) == 1])
         for plans in batches:
-            kind = SPLIT if len(plans.route.places) > 1 else f"{plans.route.places[0]}-only"
-            excess = np.max([bound.excess for bound in bounds_of(problem, plans)], axis=0)
-            scores = np.where(excess <= _WITHIN, score.of(plans.numbers), np.inf)
+            kind, excess = plans.route.kind, excess_of(bounds_of(problem, plans))
+            scores = np.where(excess <= 0, score.of(plans.numbers), np.inf)
             index = int(np.argmin(scores))
             if scores[index] < best.get(kind, (np.inf,))[0]:
                 best[kind] = (float(scores[index]), plans, index)
@@ -217,10 +213,6 @@ class _Surveyor:
             cuts={kind: tuple(plans.cuts[i, 1:-1].tolist()) for kind, (_, plans, i) in best.items()},
             titles={kind: str(plans.plan("", i)).removeprefix(": ") for kind, (_, plans, i) in best.items()},
         )
-
-
-def _aim_of(problem: Problem) -> Aim:
-    return AIMS[max(problem.aims, key=lambda name: problem.aims[name])]
 
 
 def _advantage(cell: Cell, aim: Aim) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from workbench.errors import UnknownNameError
 from workbench.plan import CLOUD
+from workbench.planner.aims import TIE
 from workbench.trace import RequestTrace
 
 __all__ = ["METRICS", "Verdict", "dominant", "verdict"]
@@ -17,7 +18,6 @@ METRICS: Mapping[str, tuple[str, Callable[[RequestTrace], float]]] = {
     "tpot": ("per token", lambda trace: trace.tpot_s),
 }
 """What can be compared: how a sentence says it, and the seconds of a trace."""
-_TIE = 1.02  # closer than this no model here can tell two plans apart
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def _part(place: str, kind: str) -> str:
 def _best(seconds: Mapping[str, float]) -> str:
     best = min(seconds, key=lambda name: seconds[name])
     others = [value for name, value in seconds.items() if name not in ("split", best)]
-    if best == "split" and others and min(others) <= seconds["split"] * _TIE:
+    if best == "split" and others and min(others) <= seconds["split"] * TIE:
         return "tie"
-    if best != "split" and seconds["split"] <= seconds[best] * _TIE:
+    if best != "split" and seconds["split"] <= seconds[best] * TIE:
         return "tie"
     return best
 

@@ -23,14 +23,13 @@ from workbench.errors import InputError
 from workbench.planner.depth.families import Family
 from workbench.planner.depth.mixed import mixed_plans
 from workbench.planner.landscape import Landscape, Plans
-from workbench.planner.limits import Bound, bounds_of
+from workbench.planner.limits import WITHIN, Bound, bounds_of
 from workbench.planner.routes import Route, all_cuts
 
 __all__ = ["ADDITIVE", "Criteria", "Goals", "check_aims"]
 
 ADDITIVE = ("total", "ttft", "tpot", "edge_energy", "price", "bytes", "memory", "loss")
 """Aims that are sums over blocks; the throughput is the slowest stage's."""
-_WITHIN = 1e-9  # relative excess that is rounding
 _UNITS = 2.0**40  # of a criterion's largest sum: whole numbers add up in any order to the same
 _MEMORY, _COMPUTING, _PAUSE = "memory of ", "computing of ", "pause"
 Goals = Mapping[str, Mapping[str, float]]
@@ -122,7 +121,7 @@ class _Frame:
         cuts = all_cuts(Route(tuple(family.place for family in families)), landscape.problem.model.n_blocks)
         plans = _uniform(landscape, families, cuts, wires[:1], pause)
         pins = [bound for bound in bounds_of(landscape.problem, plans) if bound.unit == "pin"]
-        cuts = cuts[np.all([bound.excess <= _WITHIN for bound in pins], axis=0)] if pins else cuts
+        cuts = cuts[np.all([bound.excess <= WITHIN for bound in pins], axis=0)] if pins else cuts
         if not len(cuts):
             return None
         plans = _uniform(landscape, families, cuts, wires, pause)
@@ -138,7 +137,7 @@ class _Frame:
         fixed_s = ends.overhead_s + ends.embedding_s[1] + ends.head_s + problem.devices[family.place].sample_s
         least_s = fixed_s + self._block(family, "decode").min(axis=1).sum()
         crossings = self.landscape.crossings(problem.choices.wires[0])  # token ids are not encoded
-        return bool(least_s <= crossings.streamed(family.place, problem.user).occupancy_s * (1 + _WITHIN))
+        return bool(least_s <= crossings.streamed(family.place, problem.user).occupancy_s * (1 + WITHIN))
 
     def terms(self, goals: Goals) -> dict[str, _Term]:
         """Goals first, then every limit that is no goal."""
@@ -168,7 +167,7 @@ class _Frame:
         return {name: self._term(blocks, values)}
 
     def _limit(self, bound: Bound) -> _Term:
-        room = bound.allowed * (1 + _WITHIN)
+        room = bound.allowed * (1 + WITHIN)
         scale = {"battery": self.landscape.problem.limits.requests_per_month or 0.0}.get(bound.name, 1.0)
         name = {"battery": "edge_energy", "data a month": "bytes"}.get(bound.name, bound.name)
         blocks = tuple(scale * block for block in self._blocks(name))

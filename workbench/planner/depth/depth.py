@@ -25,7 +25,7 @@ from workbench.planner.depth.growing import Growing
 from workbench.planner.depth.labels import Labels, kept
 from workbench.planner.depth.mixed import MixedPlans, mixed_plans
 from workbench.planner.landscape import Landscape, Plans
-from workbench.planner.limits import bounds_of
+from workbench.planner.limits import bounds_of, excess_of
 from workbench.planner.problem import Problem
 from workbench.planner.quantity import quantity
 from workbench.planner.routes import Route, routes_of
@@ -33,8 +33,6 @@ from workbench.planner.score import TIMES, Score
 from workbench.planner.search import Search
 
 __all__ = ["Depth"]
-
-_WITHIN = 1e-9  # relative excess that is rounding
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,7 @@ class Depth:
         for route in routes_of(problem.chain.places, u_shaped=False):
             for families in product(*(families_of(problem, place) for place in route.places)):
                 for plans in _along(problem, families, goals, self.labels):
-                    bounds = bounds_of(problem, plans)
-                    fits = np.max([bound.excess for bound in bounds], axis=0) <= _WITHIN
-                    yield plans.taken(np.flatnonzero(fits))
+                    yield plans.taken(np.flatnonzero(excess_of(bounds_of(problem, plans)) <= 0))
 
 
 def _weight(score: Score, aim: str) -> float:

@@ -21,7 +21,7 @@ from workbench.errors import InfeasibleError, InputError
 from workbench.links.traces import LinkStep
 from workbench.plan import Plan
 from workbench.planner.landscape import Landscape, Plans
-from workbench.planner.limits import bounds_of
+from workbench.planner.limits import bounds_of, excess_of
 from workbench.planner.moving import MoveTable, Moving
 from workbench.planner.online.observing import Observation
 from workbench.planner.problem import Problem
@@ -30,7 +30,6 @@ from workbench.profiles import LinkProfile
 
 __all__ = ["Candidates", "Conditions", "observed"]
 
-_WITHIN = 1e-9
 _MOST_SAMPLES = 24  # of the conditions that plans are chosen for
 
 
@@ -230,8 +229,7 @@ def _totals_s(plans: Plans, conditions: Conditions) -> Floats:
 def _fits(problem: Problem, plans: Plans) -> NDArray[np.bool_]:
     """Whether each plan keeps what does not depend on the link's condition: all limits but those of times."""
     lasting = replace(problem.limits, ttft_s=None, tpot_s=None, total_s=None)
-    bounds = bounds_of(problem.with_(limits=lasting), plans)
-    return np.max([bound.excess for bound in bounds], axis=0) <= _WITHIN
+    return excess_of(bounds_of(problem.with_(limits=lasting), plans)) <= 0
 
 
 def _kept(batches: Sequence[Plans], table: Floats, most: int) -> NDArray[np.bool_]:

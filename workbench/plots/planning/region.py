@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from workbench import profiles
 from workbench.cost import Floats
+from workbench.planner.aims import TIE
 from workbench.planner.problem import Problem
 from workbench.planner.quantity import quantity
-from workbench.planner.survey import SPLIT, TIE, BreakEvenMap, Cell
+from workbench.planner.routes import SPLIT
+from workbench.planner.survey import BreakEvenMap, Cell
 from workbench.plots.axes import Panel
 from workbench.plots.planning.look import AIM_TITLES, DARK, Look, Parts, Ruler, heading_of, kinds_of, tinted
 from workbench.plots.style import INK, PALETTE, TEMPLATE

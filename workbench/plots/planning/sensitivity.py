@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 
 from workbench.planner.problem import Problem
 from workbench.planner.quantity import quantity
-from workbench.planner.survey import SPLIT, Sweep
+from workbench.planner.routes import SPLIT
+from workbench.planner.survey import Sweep
 from workbench.plots.axes import Panel, log_axis
 from workbench.plots.planning.look import AIM_TITLES, Look, Parts, Ruler, heading_of, kinds_of, tinted
 from workbench.plots.style import INK, PALETTE, TEMPLATE
