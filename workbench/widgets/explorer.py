@@ -15,15 +15,15 @@ from workbench.exploration import Appraiser, Forecaster, Measurer, Outlook, Run,
 from workbench.plan import Plan
 from workbench.plots.explorer import explorer_parts
 from workbench.plots.live import LiveFigure
-from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
+from workbench.profiles import DeviceProfile, ModelProfile
 from workbench.records import Accuracy
 from workbench.widgets.calibration import Calibration
 from workbench.widgets.code import CodeBox
 from workbench.widgets.controls import heading
+from workbench.widgets.ends import EndsOfPanel
 from workbench.widgets.fit import Fit
 from workbench.widgets.look import MessageBox, panel
 from workbench.widgets.numbers import numbers_table
-from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.run_controls import RunControls
 from workbench.widgets.runs_panel import RunsPanel
 from workbench.widgets.setting_controls import SettingControls
@@ -42,7 +42,7 @@ _STREAM_EVERY_S = 0.2  # text of a run is shown no more often: showing it takes 
 _PATIENCE_S = 0.05  # for every split point to be predicted before what is known is drawn
 
 
-class Explorer:
+class Explorer(EndsOfPanel):
     """A panel about one model: controls, one figure, a table of the same numbers, and real runs.
 
     Everything can be read and set from code: `plan`, `link`, `edge`, `cloud`, `request`, `setting`. Setting
@@ -129,33 +129,6 @@ class Explorer:
     @plan.setter
     def plan(self, plan: Plan) -> None:
         self.setting = self.setting.with_plan(plan)
-
-    @property
-    def link(self) -> LinkProfile:
-        """The link between edge and cloud."""
-        return self.setting.link
-
-    @link.setter
-    def link(self, link: LinkProfile | str) -> None:
-        self.setting = replace(self.setting, link=link_of(link))
-
-    @property
-    def edge(self) -> DeviceProfile:
-        """The device on the edge."""
-        return self.setting.edge
-
-    @edge.setter
-    def edge(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, edge=device_of(device))
-
-    @property
-    def cloud(self) -> DeviceProfile:
-        """The device in the cloud."""
-        return self.setting.cloud
-
-    @cloud.setter
-    def cloud(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, cloud=device_of(device))
 
     @property
     def request(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from workbench.links import LINK_KINDS
 from workbench.plan import BITS, WIRE_CODECS
 from workbench.profiles import DeviceProfile
 from workbench.widgets.controls import Choice, NumberRow, group
+from workbench.widgets.ends import EndsOfControls
 from workbench.widgets.link_rows import CUSTOM, KIND_TITLES, PER, LinkRows
 from workbench.widgets.profile_choice import ProfileChoice
 
@@ -24,7 +25,7 @@ _LARGEST_BATCH = 32
 _LINK_FIELDS = ("rtt_s", "uplink_bps", "downlink_bps", "loss")
 
 
-class SettingControls:
+class SettingControls(EndsOfControls):
     """Controls and the setting that they say. ``on_change`` is called at each change, to return at once.
 
     `setting` may be read and set from any thread, one at a time.
@@ -90,16 +91,6 @@ class SettingControls:
         return {**self._plain, **ends, **self._link_rows}
 
     # ---- the setting
-
-    @property
-    def unknown_host(self) -> bool:
-        """Whether this machine is among the devices and has not been measured yet, which takes seconds."""
-        return self.edge.unknown or self.cloud.unknown
-
-    def know_host(self, profile: DeviceProfile) -> None:
-        """This machine as it was measured."""
-        for choice in (self.edge, self.cloud):
-            choice.know(HOST, profile)
 
     @property
     def setting(self) -> Setting:

@@ -9,12 +9,11 @@ from typing import Any
 
 import ipywidgets
 
-from workbench.deployment import HOST
 from workbench.exploration import AIMS_SHOWN, SurveySetting
 from workbench.planner.parameters import PARAMETERS
 from workbench.plots.planning.look import AIM_TITLES
-from workbench.profiles import DeviceProfile
 from workbench.widgets.controls import Choice, NumberRow, Tick, group
+from workbench.widgets.ends import EndsOfControls
 from workbench.widgets.link_rows import PER, LinkRows
 from workbench.widgets.look import note
 from workbench.widgets.setting_controls import device_choices
@@ -45,7 +44,7 @@ _PLAIN = (
 _ACCURACY = "What fewer bits cost in accuracy is not weighed here: allow those that you would use."
 
 
-class SurveyControls:
+class SurveyControls(EndsOfControls):
     """Controls and the setting that they say. ``on_change`` is called at each change, to return at once.
 
     `setting` may be read and set from any thread, one at a time.
@@ -127,16 +126,6 @@ class SurveyControls:
         return {**self._plain, **ends, "cloud_gb": self.cloud_gb, **self._link_rows}
 
     # ---- the setting
-
-    @property
-    def unknown_host(self) -> bool:
-        """Whether this machine is among the devices and has not been measured yet, which takes seconds."""
-        return self.edge.unknown or self.cloud.unknown
-
-    def know_host(self, profile: DeviceProfile) -> None:
-        """This machine as it was measured."""
-        for choice in (self.edge, self.cloud):
-            choice.know(HOST, profile)
 
     @property
     def setting(self) -> SurveySetting:

@@ -15,11 +15,11 @@ from workbench.planner import Answer, BreakEvenMap, Proposal, Sweep
 from workbench.planner.table import answer_rows
 from workbench.plots.live import LiveFigure
 from workbench.plots.planning.survey import survey_parts
-from workbench.profiles import DeviceProfile, LinkProfile, link_profiles
+from workbench.profiles import DeviceProfile, link_profiles
 from workbench.widgets.calibration import Calibration
+from workbench.widgets.ends import EndsOfPanel
 from workbench.widgets.fit import Fit
 from workbench.widgets.look import MessageBox, note, panel, table
-from workbench.widgets.profile_choice import device_of, link_of
 from workbench.widgets.still import show_with_still
 from workbench.widgets.survey_controls import SurveyControls
 from workbench.widgets.worker import Worker
@@ -30,7 +30,7 @@ _TEXTS = ("plan", "breaks")  # rows of the table that are too long for a column
 _TELL_EVERY_S = 0.3  # how often the panel says how far a map is
 
 
-class SurveyPanel:
+class SurveyPanel(EndsOfPanel):
     """A panel about one model: controls, a map of who wins where, lines over one parameter, the plans now.
 
     Everything can be read and set from code: `setting`, `link`, `edge`, `cloud`, and ``go`` along the map.
@@ -79,33 +79,6 @@ class SurveyPanel:
             )
         self.controls.setting = setting
         self._changed()
-
-    @property
-    def link(self) -> LinkProfile:
-        """The link between edge and cloud."""
-        return self.setting.link
-
-    @link.setter
-    def link(self, link: LinkProfile | str) -> None:
-        self.setting = replace(self.setting, link=link_of(link))
-
-    @property
-    def edge(self) -> DeviceProfile:
-        """The device on the edge."""
-        return self.setting.edge
-
-    @edge.setter
-    def edge(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, edge=device_of(device))
-
-    @property
-    def cloud(self) -> DeviceProfile:
-        """The device in the cloud."""
-        return self.setting.cloud
-
-    @cloud.setter
-    def cloud(self, device: DeviceProfile | str) -> None:
-        self.setting = replace(self.setting, cloud=device_of(device))
 
     @property
     def answer(self) -> Answer | None:
