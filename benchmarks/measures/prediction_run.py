@@ -24,14 +24,13 @@ from typing import Any
 import workbench as wb
 from workbench.cost import place_bytes
 from workbench.plan import Plan
-from workbench.profiler import calibrate_host, measure_model
+from workbench.profiler import calibrate_host, kept_times, measure_model
 from workbench.profiles import DeviceProfile, LinkProfile
 from workbench.runtime import Sampling
 
 LINKS = ("cable", "4g", "lte", "fibre", "wifi-6")
 PROMPT = "def read(path):\n    return open(path).read()\n\n"
 LENGTHS = ((1, 6), (12, 16))  # how often the prompt stands there, tokens to make
-BITS = (16, 8, 4)
 REPEATS = 3
 _TIMEOUTS = 5  # of retransmission, after which a window is small again
 Case = dict[str, Any]
@@ -77,16 +76,14 @@ def main() -> None:
     setups, links = (SETUPS[1:5:3], LINKS[:2]) if arguments.quick else (SETUPS, LINKS)
     setups = tuple(setup for setup in setups if arguments.throttle in (None, setup.throttle))
     model = wb.load_model("tiny")
-    host = calibrate_host(model, again=True)
-    times = measure_model(model, bits=BITS, again=True).times
-    print("measured this host", file=sys.stderr, flush=True)
-    cases = [case for setup in setups for case in _cases(setup, model, host, links)]
-    record = {"kernel": platform.release(), "cases": cases, "notes": [n for t in times for n in t.notes]}
+    cases = [case for setup in setups for case in _cases(setup, model, links)]
+    notes = [note for times in kept_times(model.profile).times for note in times.notes]
+    record = {"kernel": platform.release(), "cases": cases, "notes": notes}
     arguments.json.write_text(json.dumps(record), encoding="utf-8")
 
 
-def _cases(setup: Setup, model: wb.Model, host: DeviceProfile, links: tuple[str, ...]) -> Iterator[Case]:
-    device = host if setup.throttle == "none" else _slow()
+def _cases(setup: Setup, model: wb.Model, links: tuple[str, ...]) -> Iterator[Case]:
+    device = _host(setup, model) if setup.throttle == "none" else _slow()
     first = wb.link(links[0])
     options = {"model": model, "link_kind": "netem", "clock": "wall"}
     began_s = time.perf_counter()
@@ -97,6 +94,13 @@ def _cases(setup: Setup, model: wb.Model, host: DeviceProfile, links: tuple[str,
             for times, new_tokens in LENGTHS:
                 yield _case(setup, run, wb.link(name), PROMPT * times, new_tokens)
     print(f"{setup}: {time.perf_counter() - began_s:.0f} s", file=sys.stderr, flush=True)
+
+
+def _host(setup: Setup, model: wb.Model) -> DeviceProfile:
+    """This host, measured now: a shared machine is another one a quarter of an hour later."""
+    bits = sorted({setup.edge_bits, setup.cloud_bits})
+    measure_model(model, bits=bits, again=True)
+    return calibrate_host(model, bits=bits, again=True)
 
 
 def _case(setup: Setup, run: wb.Deployment, link: LinkProfile, prompt: str, new_tokens: int) -> Case:
