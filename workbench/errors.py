@@ -8,9 +8,13 @@ WorkbenchError
 │   └── PromptError                   a prompt that is empty, too long or not of the vocabulary
 ├── DoesNotFitError                   a stage needs more memory than its device has
 ├── InfeasibleError                   no plan keeps every limit; says which binds, and by how much
+├── RefusedError                      a request that is not served as the plan is
+│   ├── BoundError                    what is bound to one place would be computed elsewhere
+│   └── OfflineError                  there is no link, and the plan has nothing that answers without
 ├── ModelError
 │   ├── ModelNotFoundError            neither shipped, nor a folder, nor a reachable hub id
 │   ├── CheckpointError               weights that are corrupt, truncated or incomplete
+│   ├── AdapterError                  an adapter that is missing, damaged or of another base
 │   ├── TokenizerError                a tokenizer that is missing or belongs to another model
 │   └── UnsupportedArchitectureError  a model that cannot be split truthfully
 ├── LinkError                         a link that cannot be made
@@ -35,7 +39,9 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AdapterError",
     "AddressInUseError",
+    "BoundError",
     "CancelledRunError",
     "CheckpointError",
     "DoesNotFitError",
@@ -46,12 +52,14 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "ModelNotFoundError",
+    "OfflineError",
     "PeerError",
     "PeerLostError",
     "PlanError",
     "ProfileError",
     "PromptError",
     "ProtocolError",
+    "RefusedError",
     "StudyError",
     "StudyVersionError",
     "ThrottleError",
@@ -119,6 +127,27 @@ class InfeasibleError(WorkbenchError):
         super().__init__(message)
 
 
+class RefusedError(WorkbenchError):
+    """A request that is not served as the plan is."""
+
+
+class BoundError(RefusedError):
+    """What is bound to one place would be computed elsewhere.
+
+    Args:
+        message: what is bound, where it would have gone, and the way out.
+        subject: the feature or class of data.
+    """
+
+    def __init__(self, message: str, subject: str = "") -> None:
+        self.subject = subject
+        super().__init__(message)
+
+
+class OfflineError(RefusedError):
+    """There is no link, and the plan has nothing that answers without."""
+
+
 class ModelError(WorkbenchError):
     """A model that cannot be used."""
 
@@ -129,6 +158,10 @@ class ModelNotFoundError(ModelError):
 
 class CheckpointError(ModelError):
     """Weights that are corrupt, truncated or incomplete."""
+
+
+class AdapterError(ModelError):
+    """An adapter that is missing, damaged or of another base."""
 
 
 class TokenizerError(ModelError):

@@ -1,42 +1,19 @@
-"""What runs where: stages, partitions and plans. Data only, validated when made.
-
-A **block** is one transformer layer; ranges of blocks are half-open. A **stage** is a contiguous run of
-blocks on one place, with the embedding and/or the head where it owns them. A **partition** is the ordered
-stages of one model; a **placement** is a partition with everything else that one feature's run needs; a
-**plan** maps features to placements.
-"""
+"""Stages and partitions: contiguous blocks on places, and how they make up a model."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from workbench.errors import PlanError, UnknownNameError
+from workbench.errors import PlanError
 
-__all__ = [
-    "BITS",
-    "CLOUD",
-    "DECODINGS",
-    "DEFAULT_FEATURE",
-    "EDGE",
-    "WIRE_CODECS",
-    "Partition",
-    "Placement",
-    "Plan",
-    "Stage",
-]
+__all__ = ["BITS", "CLOUD", "EDGE", "Partition", "Stage"]
 
 EDGE, CLOUD = "edge", "cloud"
 BITS = (32, 16, 8, 4)
 """Weight bits of a stage: 32 is float32, 16 is bfloat16, 8 and 4 are packed integers with scales."""
-WIRE_CODECS = ("fp32", "bf16", "fp16", "int8", "int4")
-"""How a boundary activation crosses: bit-exact float32, half precision, int8 per token, int4 per group."""
-DECODINGS = ("plain",)
-DEFAULT_FEATURE = "default"
 Width = int | Sequence[int]
 """Weight bits of all blocks of a stage, or of each."""
 
@@ -184,111 +161,6 @@ class Partition:
         return " | ".join(map(str, self.stages))
 
 
-@dataclass(frozen=True)
-class Placement:
-    """All that one feature's run needs: where its blocks go, how they talk, how tokens are made."""
-
-    partition: Partition
-    wire: str = "fp16"  # codec of boundary activations, one of WIRE_CODECS
-    decoding: str = "plain"  # one of DECODINGS
-    fallback: str | None = None  # what happens with no link: None refuses
-
-    def __post_init__(self) -> None:
-        if self.wire not in WIRE_CODECS:
-            raise UnknownNameError("wire codec", self.wire, WIRE_CODECS)
-        if self.decoding not in DECODINGS:
-            raise UnknownNameError("decoding strategy", self.decoding, DECODINGS)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Features of one model and where each runs. A pure layer split is the plan with one feature."""
-
-    model: str  # the model's name, hub id or folder
-    features: Mapping[str, Placement] = field(hash=False)
-
-    def __post_init__(self) -> None:
-        if DEFAULT_FEATURE not in self.features:
-            raise PlanError(
-                f"a plan needs a placement for {DEFAULT_FEATURE!r}: it has {sorted(self.features)}"
-            )
-        sizes = {p.partition.n_blocks for p in self.features.values()}
-        if len(sizes) > 1:
-            raise PlanError(f"placements of one model disagree on its number of blocks: {sorted(sizes)}")
-        object.__setattr__(self, "features", dict(self.features))
-
-    @classmethod
-    def of(cls, model: str, partition: Partition, wire: str = "fp16") -> Plan:
-        """The plan with one feature."""
-        return cls(model, {DEFAULT_FEATURE: Placement(partition, wire)})
-
-    def placement(self, feature: str = DEFAULT_FEATURE) -> Placement:
-        """Where a feature runs.
-
-        Raises:
-            UnknownNameError: the plan has no such feature.
-        """
-        if feature not in self.features:
-            raise UnknownNameError("feature", feature, self.features)
-        return self.features[feature]
-
-    @property
-    def default(self) -> Placement:
-        return self.features[DEFAULT_FEATURE]
-
-    @property
-    def partition(self) -> Partition:
-        """The default feature's partition."""
-        return self.default.partition
-
-    @property
-    def wire(self) -> str:
-        """The default feature's wire codec."""
-        return self.default.wire
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; ``from_dict`` reads them back."""
-        data = asdict(self)
-        for placement in data["features"].values():
-            for stage in placement["partition"]["stages"]:
-                if not stage["block_bits"]:
-                    del stage["block_bits"]
-        return data
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Read what ``to_dict`` gave.
-
-        Raises:
-            PlanError: a field is missing, unknown or out of range.
-        """
-        try:
-            _only(data, "model", "features")
-            return cls(data["model"], {k: _placement(v) for k, v in data["features"].items()})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PlanError(
-                f"this is no plan ({type(error).__name__}: {error}): {str(data)[:200]}"
-            ) from error
-
-    def replace_default(self, **changes: Any) -> Plan:
-        """The same plan with fields of the default placement changed."""
-        return replace(self, features={**self.features, DEFAULT_FEATURE: replace(self.default, **changes)})
-
-    @property
-    def key(self) -> str:
-        """A short name of the plan's content: equal plans, and no others, share it."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def __str__(self) -> str:
-        if len(self.features) == 1:
-            wire = f", wire {self.wire}" if self.partition.split_points else ""
-            return f"{self.model}: {self.partition}{wire}"
-        return f"{self.model}: " + "; ".join(
-            f"{k}: {v.partition}, {v.wire}" for k, v in self.features.items()
-        )
-
-
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -299,16 +171,3 @@ def _width(bits: Width) -> dict[str, Any]:
 
 def _is_pair(value: object) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_int, value))
-
-
-def _only(data: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
-    if unknown := set(data) - set(known):
-        raise PlanError(f"{sorted(unknown)} mean nothing in a plan: known are {sorted(known)}")
-    return data
-
-
-def _placement(data: Mapping[str, Any]) -> Placement:
-    partition = _only(data["partition"], "n_blocks", "stages")
-    stages = tuple(Stage(**s) for s in partition["stages"])
-    rest = {k: v for k, v in data.items() if k != "partition"}
-    return Placement(Partition(partition["n_blocks"], stages), **rest)
