@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.profiles.tables import FACTS, table_of
 from workbench import deployment, profiles
 from workbench.errors import ThrottleError
 from workbench.models import Model
-from workbench.profiler import circumstances, kept_times, measure_model, models, process
+from workbench.models.slice import StageModel
+from workbench.plan import EDGE, Stage
+from workbench.profiler import circumstances, kept_times, measure_model, models, passes, process
 from workbench.profiler.repeat import quantile, repeat, spread
 
 HOST = replace(profiles.device("raspberry-pi-5"), name="host", kind="host", message_overhead_s=0.0)
@@ -131,3 +135,16 @@ def test_the_spread_is_half_of_what_lies_between_the_tenths() -> None:
     assert (quantile(seconds, 0.1), quantile(seconds, 0.9)) == (2.0, 10.0)
     assert spread(seconds) == pytest.approx(4 / 6)
     assert spread([2.0]) == 0.0
+
+
+def test_one_slow_first_pass_leaves_no_length_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model.load_stage(Stage(EDGE, 0, model.n_blocks, embedding=True, head=True))
+    real, slow_s = passes.prompt, 5.0
+
+    def first_is_slow(stage: StageModel, inputs: Tensor) -> Callable[[], float]:
+        run, seconds = real(stage, inputs), iter([slow_s])
+        return lambda: next(seconds, None) or run()
+
+    monkeypatch.setattr(passes, "prompt", first_is_slow)
+    monkeypatch.setattr(passes, "_LENGTHS", {1: (1, 4, 16, 64)})
+    assert list(passes._prompts(model, whole, slow_s / 2)) == [(t, 0, 1) for t in (1, 4, 16, 64)]
