@@ -30,6 +30,7 @@ LIGHT_ROOMS = (
     "workbench.plan",
     "workbench.planner",
     "workbench.profiles",
+    "workbench.routing",
     "workbench.trace",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import partitions, plans
 from workbench.errors import InputError, PlanError, UnknownNameError
-from workbench.plan import CLOUD, EDGE, Partition, Placement, Plan, Stage
+from workbench.plan import CLOUD, EDGE, QUEUE, Bound, Partition, Placement, Plan, Stage
 
 
 @given(plans())
@@ -183,3 +184,60 @@ def test_text_says_what_runs_where() -> None:
 def test_any_other_dictionary_is_refused_as_a_plan(data: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Plan.from_dict(data)
+
+
+# ---- features, fallbacks, bounds
+
+EDGE4 = Placement(Partition.unsplit(4, EDGE), model="tiny@4")
+CLOUD8 = Placement(Partition.unsplit(8, CLOUD))
+SPLIT8 = Placement(Partition.split(8, 3), "int8")
+
+
+def test_features_have_models_adapters_and_fallbacks_and_survive_json() -> None:
+    tuned = replace(EDGE4, adapter="arithmetic")
+    features = {"default": replace(CLOUD8, fallback="small"), "small": EDGE4, "arithmetic": tuned}
+    plan = Plan("tiny", {**features, "continue": replace(SPLIT8, fallback=QUEUE)}, (Bound("name", EDGE),))
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    assert plan.models == ("tiny", "tiny@4")
+    offline = [plan.answers_offline(f) for f in ("default", "small", "arithmetic", "continue")]
+    assert offline == ["small", "small", "arithmetic", QUEUE]
+    rows = {row["feature"]: row for row in plan.rows()}
+    assert next(iter(rows)) == "default"
+    assert (rows["arithmetic"]["adapter"], rows["arithmetic"]["offline"]) == ("arithmetic", "goes on")
+    assert rows["default"]["offline"] == "degraded to small"
+    assert rows["continue"]["offline"] == "queued"
+
+
+def test_what_was_written_before_there_were_bounds_keeps_its_key() -> None:
+    data = Plan.of("tiny", Partition.split(8, 3)).to_dict()
+    assert "bounds" not in data
+    assert set(data["features"]["default"]) == {"partition", "wire", "decoding", "fallback"}
+
+
+@pytest.mark.parametrize(
+    ("features", "bounds", "said"),
+    [
+        ({"default": replace(CLOUD8, fallback="smal"), "small": EDGE4}, (), "'smal', which the plan has not"),
+        ({"default": replace(CLOUD8, fallback="other"), "other": SPLIT8}, (), "needs the link itself"),
+        ({"default": CLOUD8, "small": Placement(Partition.unsplit(4, EDGE))}, (), "disagree"),
+        ({"default": CLOUD8, QUEUE: EDGE4}, (), "call the feature something else"),
+        ({"default": CLOUD8}, (Bound("name", EDGE), Bound("name", CLOUD)), "more than once"),
+        ({"default": CLOUD8}, (Bound("nmae", EDGE),), "neither a feature"),
+        ({"default": CLOUD8, "a": SPLIT8}, (Bound("a", EDGE),), "a stays on the edge, but its placement"),
+        ({"default": CLOUD8, "a": SPLIT8}, (Bound("a", CLOUD),), "a stays in the cloud, but its placement"),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(
+    features: dict[str, Placement], bounds: tuple[Bound, ...], said: str
+) -> None:
+    with pytest.raises(PlanError, match=said):
+        Plan("tiny", features, bounds)
+
+
+def test_a_bound_is_to_the_edge_or_the_cloud() -> None:
+    with pytest.raises(PlanError, match="'fog'"):
+        Bound("name", "fog")
+    assert Bound("name", EDGE).allows(EDGE4)
+    assert not Bound("name", EDGE).allows(SPLIT8)
+    assert not Bound("health", CLOUD).allows(SPLIT8)
+    assert Bound("health", CLOUD).allows(CLOUD8)

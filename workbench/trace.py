@@ -6,7 +6,7 @@ A prediction and a real run return the same record, so that they can be laid ove
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["LABELS", "SPAN_KINDS", "Clock", "Label", "Number", "RequestTrace", "Span"]
@@ -82,6 +82,7 @@ class RequestTrace:
     resident_bytes: Mapping[str, int] = field(default_factory=dict)  # of that, weights and cache
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """10th and 90th percentile of "ttft", "tpot" and "total" in seconds, where a prediction knows them."""
+    logprobs: tuple[float, ...] = ()  # natural logarithm of each token's probability, where it was asked for
 
     @property
     def n_tokens(self) -> int:
@@ -132,6 +133,27 @@ class RequestTrace:
         for place, joules in self.energy_j.items():
             yield Number(f"energy {place}", joules, "J", self.energy_label)
 
+    def after(self, first: RequestTrace) -> RequestTrace:
+        """This request begun where another one, whose answer was not good enough, ended.
+
+        Tokens and text are this one's; time, bytes and energy are of both.
+        """
+        shift_s = first.total_s
+        spans = (*first.spans, *(replace(s, start_s=s.start_s + shift_s) for s in self.spans))
+        places = dict.fromkeys((*first.energy_j, *self.energy_j))
+        return replace(
+            self,
+            token_times_s=tuple(at_s + shift_s for at_s in self.token_times_s),
+            spans=spans,
+            bytes_up=first.bytes_up + self.bytes_up,
+            bytes_down=first.bytes_down + self.bytes_down,
+            memory_bytes=_larger(first.memory_bytes, self.memory_bytes),
+            resident_bytes=_larger(first.resident_bytes, self.resident_bytes),
+            energy_j={p: first.energy_j.get(p, 0.0) + self.energy_j.get(p, 0.0) for p in places},
+            notes=tuple(dict.fromkeys((*first.notes, *self.notes))),
+            ranges={},
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""
         return asdict(self)
@@ -139,7 +161,7 @@ class RequestTrace:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RequestTrace:
         """Read what ``to_dict`` gave."""
-        tuples = ("token_times_s", "token_ids", "texts", "notes")
+        tuples = ("token_times_s", "token_ids", "texts", "notes", "logprobs")
         fields: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in data.items()}
         fields["spans"] = tuple(Span(**s) for s in data["spans"])
         fields["ranges"] = {name: (low, high) for name, (low, high) in data.get("ranges", {}).items()}
@@ -151,3 +173,7 @@ class RequestTrace:
             f"{self.label} ({clock}): TTFT {self.ttft_s * 1e3:.1f} ms, TPOT {self.tpot_s * 1e3:.1f} ms, "
             f"{self.n_tokens} tokens in {self.total_s:.3f} s, {self.bytes_up} B up, {self.bytes_down} B down"
         )
+
+
+def _larger(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    return {p: max(first.get(p, 0), second.get(p, 0)) for p in dict.fromkeys((*first, *second))}

@@ -65,7 +65,7 @@ def split(model: Model, at: int, bits: int, wire: str) -> Iterator[Decode]:
     threads = threads_for(model.profile)
     torch.set_num_threads(threads)
     config = {
-        "model": str(model.source),
+        "models": {model.name: model.reference},
         "threads": threads,
         "keys": None,
         "allowed": None,

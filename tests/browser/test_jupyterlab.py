@@ -14,7 +14,7 @@ from tests.browser.pages import Watch, complaints, opened, run_all
 
 NOTEBOOKS = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SHOWN = ".js-plotly-plot .plot-container"
-PICTURES = re.compile(r"^(plots\.|(explorer|search|network|survey)(\.figure)?$)", re.MULTILINE)
+PICTURES = re.compile(r"^(plots\.|(explorer|search|network|survey|placing)(\.figure)?$)", re.MULTILINE)
 """Last expressions of cells that end in a picture: one of workbench.plots, a panel, a panel's figure."""
 
 

@@ -79,5 +79,5 @@ def test_an_export_can_be_read_again(run: Run, tmp_path: Path) -> None:
     page = paths["html"].read_text(encoding="utf-8")
     assert page.count("Plotly.newPlot(") >= 2
     assert "a run" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     assert json.loads(paths["json"].read_text())["format"] == 1

@@ -42,7 +42,7 @@ def ask(client: Transport, message: Message) -> Message:
 
 def hello(model: Model, partition: Partition | None = None, **changes: object) -> Hello:
     plan = Plan.of("tiny", partition or Partition.split(model.n_blocks, 3))
-    return Hello(**{"fingerprint": model.fingerprint, "plan": plan.to_dict(), **changes})
+    return Hello(**{"fingerprints": {"tiny": model.fingerprint}, "plan": plan.to_dict(), **changes})
 
 
 def test_a_session_needs_a_hello_and_a_forward_needs_a_session(model: Model, client: Transport) -> None:

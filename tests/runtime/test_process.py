@@ -21,7 +21,7 @@ def config(**changes: object) -> dict:
     from workbench.wire import new_keys
 
     keys = new_keys()
-    common = {"model": "tiny", "threads": 1, "device": None, "compute": "cpu", "allowed": []}
+    common = {"models": {"tiny": "tiny"}, "threads": 1, "device": None, "compute": "cpu", "allowed": []}
     return {**common, "keys": {"public": keys.public, "secret": keys.secret}, **changes}
 
 
@@ -34,7 +34,7 @@ def test_a_child_is_ready_and_ends_when_closed(gone: Callable[[int], bool]) -> N
 
 
 def test_an_error_of_the_child_keeps_its_class() -> None:
-    child = Child(WORKER, config(model="no-such-model"), {"HF_HUB_OFFLINE": "1"})
+    child = Child(WORKER, config(models={"a": "no-such-model"}), {"HF_HUB_OFFLINE": "1"})
     try:
         with pytest.raises((ModelNotFoundError, CheckpointError), match="no-such-model"):
             child.receive(START_S)

@@ -185,4 +185,4 @@ def test_a_plan_that_needs_the_cloud_says_so(model: Model) -> None:
 def test_a_cloud_with_other_weights_refuses(model: Model, edge_of: EdgeOf) -> None:
     edge = edge_of(plan(Partition.split(model.n_blocks, 2)))
     with pytest.raises(InputError, match="load the same files on both sides"):
-        CloudLink(edge.cloud.transport, "0" * 32, edge.plan, DEFAULT_FEATURE)
+        CloudLink(edge.cloud.transport, {edge.plan.model: "0" * 32}, edge.plan, [DEFAULT_FEATURE])

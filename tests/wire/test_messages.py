@@ -46,9 +46,9 @@ BOUNDARY = TensorHeader("hidden_states", (2, 16, 64), "int8", clipped=3)
 MASK = TensorHeader("attention_mask", (2, 20), "uint8")
 TIMING = Timing(12.5, 12.75, 0.125, sample_s=1e-4)
 EVERY_KIND: list[Message] = [
-    Hello("f" * 64, {"model": "tiny", "features": {}}),
-    Welcome("f" * 64, ("cloud [3,8)+H @16b",), {"clock": "wall"}),
-    Open(1, 2, {"do_sample": True}),
+    Hello({"tiny": "f" * 64}, {"model": "tiny", "features": {}}, ("default",), {"sorting": "0"}),
+    Welcome({"default": ("cloud [3,8)+H @16b",)}, {"clock": "wall"}),
+    Open(1, 2, "default", {"do_sample": True}),
     Forward(1, 7, 16, (BOUNDARY, MASK), sample=False),
     Result(1, 7, TIMING, True, pack_ids([0, 2**32 - 1])),
     Result(1, 7, TIMING, False, tensors=(BOUNDARY,)),
@@ -149,14 +149,14 @@ def test_fields_of_other_types_are_refused_or_read(message: Message, data: st.Da
 )
 def test_announced_gigabytes_are_not_set_aside(announced: bytes) -> None:
     _read(PREFIX + announced + b"abc")
-    plan = b"\x83\xa4kind\xa5hello\xabfingerprint\xa1f\xa4plan"
+    plan = b"\x83\xa4kind\xa5hello\xacfingerprints\x80\xa4plan"
     _read(PREFIX + plan + b"\x81\xa1a" + announced + b"abc")
 
 
 @pytest.mark.parametrize("nesting", [b"\x91", b"\x81\xa1a"])
 def test_depth_is_refused(nesting: bytes) -> None:
     _read(PREFIX + nesting * 100_000)
-    plan = b"\x83\xa4kind\xa5hello\xabfingerprint\xa1f\xa4plan\x81\xa1a"
+    plan = b"\x83\xa4kind\xa5hello\xacfingerprints\x80\xa4plan\x81\xa1a"
     with pytest.raises(ProtocolError):
         decode_message(PREFIX + plan + nesting * 100_000)
 

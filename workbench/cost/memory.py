@@ -16,6 +16,7 @@ __all__ = [
     "head_bytes",
     "head_elements",
     "place_bytes",
+    "size_text",
     "stage_bytes",
     "weight_bytes",
 ]
@@ -171,14 +172,16 @@ def fits(
 
 
 def _too_much(model: ModelProfile, place: str, need: PlaceBytes, device: DeviceProfile) -> str:
+    held, capacity = size_text(need.total), size_text(device.memory_bytes)
     return (
-        f"{place} needs {_gb(need.total)} of {model.name!r} ({_gb(need.weights)} weights, {_gb(need.cache)} "
-        f"cache), but {device.title} has {_gb(device.memory_bytes)}: move blocks away, use fewer "
+        f"{place} needs {held} of {model.name!r} ({size_text(need.weights)} weights, "
+        f"{size_text(need.cache)} cache), but {device.title} has {capacity}: move blocks away, use fewer "
         f"weight bits, or a shorter context"
     )
 
 
-def _gb(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
+    """Bytes as messages say them."""
     return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2f} MB"
 
 

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench import cost
-from workbench.deployment.plans import HOST, predict
-from workbench.deployment.sides import Side, throttles_for
-from workbench.devices import Throttle, threads_for
-from workbench.errors import CancelledRunError, LinkError, PeerLostError, PlanError, ThrottleError
-from workbench.links import HOST_SITE, Link, LinkTrace, Tolerance, Verification, make_link
+from workbench.deployment.engine import Engine, Order, Setup
+from workbench.deployment.plans import predict
+from workbench.deployment.replay import predict_replay, replay, serve
+from workbench.devices import Throttle
+from workbench.errors import BoundError, CancelledRunError, OfflineError, PlanError, UnknownNameError
+from workbench.links import Link, LinkTrace, Tolerance, Verification
 from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Plan
 from workbench.profiles import DeviceProfile, LinkProfile
+from workbench.routing import Request, Route, Situation, settle
 from workbench.trace import Clock, RequestTrace
-from workbench.wire import KeyPair, new_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
     from workbench.models import Model
+    from workbench.routing import Policy, Report, Served, Workload
     from workbench.runtime import Sampling
 
 __all__ = ["Deployment", "deploy"]
 
-_START_TIMEOUT_S = 600.0
-_EVENT_TIMEOUT_S = 300.0
-_STOP_GRACE_S = 0.5  # how long a request that is stopped may take to end before its processes are
-_PROBE_PROMPT = "The first words of a text"
-_PROBE_TOKENS = 6
-_WIDE_OPEN = LinkProfile(0.0, 1e10, 1e10, name="wide open")  # while both sides start: a run begins shaped
+_MOST_SLOTS = 32
 
 
 def deploy(
@@ -45,7 +41,9 @@ def deploy(
     link_kind: str = "proxy",
     clock: str = "auto",
     throttle: str | Mapping[str, str | Throttle] = "dilation",
-    feature: str = DEFAULT_FEATURE,
+    feature: str | None = None,
+    slots: int = 1,
+    models: Mapping[str, Model] | None = None,
     compute: str = "cpu",
     stop: Event | None = None,
 ) -> Deployment:
@@ -59,6 +57,9 @@ def deploy(
             where this host can pose as both devices, else virtual.
         throttle: what makes this host pose as the devices on the wall clock, one of ``devices.THROTTLES``, or
             by place a kind or a throttle of your own: ``{"edge": CgroupThrottle(0.5, 2 * 2**30)}``.
+        feature: the only one of the plan to run; None runs all of them.
+        slots: requests that may run at once, each with a conversation of its own with the cloud.
+        models: those that the plan's placements name, where names do not tell.
         compute: torch device of the stages, ``cpu`` or ``cuda``.
         stop: set from another thread to give up starting: what has begun is ended at once.
 
@@ -69,62 +70,59 @@ def deploy(
         ThrottleError: the wall clock on a host slower than a device, or a throttle that cannot be had.
         PlanError: the plan names other places than edge and cloud.
     """
+    features = tuple(dict.fromkeys((DEFAULT_FEATURE, *plan.features))) if feature is None else (feature,)
+    _check(plan, features, clock, slots)
+    found = _models(plan, features, model, models or {})
+    devices = {EDGE: edge, CLOUD: cloud}
+    profiles = {name: it.profile for name, it in found.items()}
+    sizes = _adapter_bytes(plan, features, found)
+    cost.fits_together(plan, profiles, devices, features=features, adapter_bytes=sizes)
+    setup = Setup(plan, features, found, devices, link_kind, slots, compute)
+    return Deployment(setup, Engine(setup, link, clock=clock, throttle=throttle, stop=stop))
+
+
+def _models(
+    plan: Plan, features: Sequence[str], model: Model | None, given: Mapping[str, Model]
+) -> dict[str, Model]:
+    """By their names in the plan, those that are run, the first feature's first."""
     from workbench.models import load_model  # needs torch; predicting must not
 
-    found = model if model is not None else load_model(plan.model)
-    return Deployment(
-        plan,
-        found,
-        {EDGE: edge, CLOUD: cloud},
-        link,
-        link_kind=link_kind,
-        clock=clock,
-        throttle=throttle,
-        feature=feature,
-        compute=compute,
-        stop=stop,
-    )
+    known = {**({plan.model: model} if model is not None else {}), **given}
+    names = dict.fromkeys(map(plan.model_of, features))
+    return {name: known[name] if name in known else load_model(name) for name in names}
+
+
+def _adapter_bytes(plan: Plan, features: Sequence[str], models: Mapping[str, Model]) -> dict[str, int]:
+    from workbench.models import load_adapter
+
+    placed = [(plan.placement(feature).adapter, plan.model_of(feature)) for feature in features]
+    return {name: load_adapter(name, models[model]).n_bytes for name, model in placed if name is not None}
+
+
+def _check(plan: Plan, features: Sequence[str], clock: str, slots: int) -> None:
+    places = [place for feature in features for place in plan.placement(feature).partition.places]
+    if foreign := [place for place in dict.fromkeys(places) if place not in (EDGE, CLOUD)]:
+        raise PlanError(f"a deployment joins {EDGE!r} and {CLOUD!r}: the plan also names {foreign}")
+    if clock not in ("auto", "wall", "virtual"):
+        raise PlanError(f"clock {clock!r} is not known: choose 'auto', 'wall' or 'virtual'")
+    if not isinstance(slots, int) or not 1 <= slots <= _MOST_SLOTS:
+        raise PlanError(f"{slots!r} requests cannot run at once: choose 1 to {_MOST_SLOTS} slots")
 
 
 class Deployment:
-    """A plan at work: an edge process, a cloud process and the link between them.
+    """A plan at work: an edge process, a cloud process and the link between them. Made by ``deploy``.
 
-    One request at a time; ``cancel`` may be called from any thread. Closing ends all that was started, and
-    so does the end of the process that made it.
+    Used by one thread; ``cancel`` may be called from any. Closing ends all that was started, and so does the
+    end of the process that made it.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        model: Model,
-        devices: Mapping[str, DeviceProfile],
-        link: LinkProfile,
-        *,
-        link_kind: str,
-        clock: str,
-        throttle: str | Mapping[str, str | Throttle],
-        feature: str,
-        compute: str,
-        stop: Event | None = None,
-    ) -> None:
-        _check(plan, feature, clock)
-        cost.fits(plan, model.profile, devices, feature=feature)
-        self.plan, self.model, self.devices, self.link_profile = plan, model, dict(devices), link
-        self._feature, self._link_kind, self._compute = feature, link_kind, compute
-        self._link: Link | None = None
-        self._throttles = throttles_for(throttle, self.devices, model)
-        self._sides: list[Side] = []
-        self.clock: Clock = "wall"
-        try:
-            self._start(clock, stop)
-        except CancelledRunError:
-            self._kill()
-            raise CancelledRunError("stopped before the request began: both sides are ended") from None
-        except BaseException:
-            self.close()
-            raise
-
-    # ---- what a notebook calls
+    def __init__(self, setup: Setup, engine: Engine) -> None:
+        self._setup, self.engine = setup, engine
+        self.plan, self.features, self.slots = setup.plan, setup.features, setup.slots
+        self.devices = dict(setup.devices)
+        self.model = next(iter(setup.models.values()))
+        self.clock: Clock = engine.clock
+        self.online = True
 
     def generate(
         self,
@@ -135,33 +133,86 @@ class Deployment:
         prefill_chunk: int | None = None,
         on_token: Callable[[str], None] | None = None,
         stop: Event | None = None,
+        feature: str | None = None,
     ) -> RequestTrace:
         """Run a request for real.
 
         Args:
             prompts: one prompt, or a batch of them.
+            feature: whose placement answers; None for the default, or the only one that is deployed.
             on_token: gets each piece of the first row's text as it comes.
             stop: set from another thread to end the request; where a step takes longer than half a second,
                 both sides are ended too, and the deployment is closed.
 
         Raises:
             PromptError: a prompt is empty or too long.
+            UnknownNameError: no such feature is deployed.
+            BoundError: the feature, or something in a prompt, is bound to another place.
+            OfflineError: the link is unplugged, and the placement needs it.
             CancelledRunError: ``stop`` was set, ``cancel`` was called, or Ctrl-C pressed.
             PeerLostError: a process ended.
         """
-        command = {
-            "command": "generate",
-            "prompts": [prompts] if isinstance(prompts, str) else list(prompts),
-            "max_new_tokens": max_new_tokens,
-            "sampling": sampling.to_dict() if sampling else {},
-            "prefill_chunk": prefill_chunk,
-            **self._conditions(self.clock),
-        }
-        trace, _ = self._run(command, on_token, stop)
-        return replace(trace, notes=(*trace.notes, *self._path.notes)) if self._path else trace
+        rows, feature = [prompts] if isinstance(prompts, str) else list(prompts), feature or self.features[0]
+        self._check_request(rows, feature)
+        order = Order(feature, rows, max_new_tokens, sampling, prefill_chunk)
+        return self.engine.run(order, on_token, stop)
 
-    def predict(self, *, prompt_tokens: int, new_tokens: int, batch: int = 1) -> RequestTrace:
+    def ask(
+        self,
+        request: Request | str,
+        policy: Policy | None = None,
+        *,
+        on_token: Callable[[str], None] | None = None,
+        stop: Event | None = None,
+    ) -> Served:
+        """Have a policy say which module answers, and run that; see ``replay`` for many requests.
+
+        Raises:
+            RefusedError: nothing may, or can, answer; says why.
+            CancelledRunError, PeerLostError: as ``generate``.
+        """
+        asked = Request(request) if isinstance(request, str) else request
+        return serve(self, asked, policy, on_token=on_token, stop=stop)
+
+    def replay(
+        self,
+        workload: Workload,
+        policy: Policy | None = None,
+        *,
+        outages: Sequence[tuple[float, float]] = (),
+        on_served: Callable[[Served], None] | None = None,
+        on_token: Callable[[str], None] | None = None,
+        stop: Event | None = None,
+    ) -> Report:
+        """Run a workload for real: requests come when it says, and up to ``slots`` of them run at once.
+
+        On the wall clock that takes as long as it takes; on the virtual one each request is run alone, and
+        how they wait for each other is modelled.
+
+        Args:
+            policy: says which module answers; None takes each feature's own, found by tag or classifier, and
+                asks the default where an answer on the edge is not sure enough.
+            outages: (from, to) in seconds since the beginning, in which there is no link.
+            on_served: is told of each request as it ends.
+            stop: set from another thread to end it; what has ended is reported.
+
+        Raises:
+            InputError: the workload has a feature that the plan does not place.
+            PeerLostError: a process ended.
+        """
+        return replay(
+            self, workload, policy, outages=outages, on_served=on_served, on_token=on_token, stop=stop
+        )
+
+    def predict_replay(self, report: Report) -> Report:
+        """What the cost model says of the requests of a report, waiting for each other included."""
+        return predict_replay(self, report)
+
+    def predict(
+        self, *, prompt_tokens: int, new_tokens: int, batch: int = 1, feature: str | None = None
+    ) -> RequestTrace:
         """The same plan over the same link, modelled."""
+        feature = feature or self.features[0]
         return predict(
             self.plan,
             self.devices[EDGE],
@@ -170,16 +221,25 @@ class Deployment:
             prompt_tokens=prompt_tokens,
             new_tokens=new_tokens,
             batch=batch,
-            model=self.model,
-            link_kind=self._link_kind if self.clock == "wall" else "simulated",
-            feature=self._feature,
+            model=self.model_of(feature),
+            link_kind=self.engine.link_kind,
+            feature=feature,
         )
 
     def predict_same(self, measured: RequestTrace) -> RequestTrace:
         """What the cost model says of the request that a trace measured."""
         return self.predict(
-            prompt_tokens=measured.prompt_tokens, new_tokens=measured.n_tokens, batch=measured.batch
+            prompt_tokens=measured.prompt_tokens,
+            new_tokens=measured.n_tokens,
+            batch=measured.batch,
+            feature=measured.facts.get("feature"),
         )
+
+    def model_of(self, feature: str | None = None) -> Model:
+        """The model that serves a feature."""
+        return self._setup.models[self.plan.model_of(feature or self.features[0])]
+
+    # ---- the path
 
     @property
     def link(self) -> Link:
@@ -188,17 +248,28 @@ class Deployment:
         Raises:
             LinkError: nothing crosses a real path here.
         """
-        if self._path is None:
-            raise LinkError(
-                "this deployment has no path to shape: nothing crosses, or the clock is virtual and models it"
-            )
-        return self._path
+        return self.engine.needed_path()
+
+    @property
+    def link_profile(self) -> LinkProfile:
+        """What the path is shaped to, or modelled as."""
+        return self.engine.link_profile
 
     def change_link(self, profile: LinkProfile) -> None:
         """Shape the path anew, while it is in use too; on the virtual clock, for the next request."""
-        if self._path is not None:
-            self._path.change(profile)
-        self.link_profile = profile
+        self.engine.change_link(profile)
+
+    def unplug(self) -> None:
+        """No link from now on: what is under way waits, what needs the cloud does as the plan says."""
+        self.online = False
+        if self.engine.path is not None:
+            self.engine.path.pause()
+
+    def plug_in(self) -> None:
+        """The link is there again."""
+        self.online = True
+        if self.engine.path is not None:
+            self.engine.path.resume()
 
     def follow(self, trace: LinkTrace, *, loop: bool = False) -> None:
         """Have the path change as a trace says, beginning now.
@@ -217,31 +288,20 @@ class Deployment:
         """
         return self.link.verify(tolerance)
 
+    # ---- how it ends
+
     def cancel(self) -> None:
-        """End the request that is running, within one step of it."""
-        if self._sides:
-            self._edge.send({"command": "cancel"})
+        """End the requests that are running, each within one step of it."""
+        self.engine.cancel()
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes of both sides."""
-        return tuple(side.pid for side in self._sides)
+        return self.engine.pids
 
     def close(self) -> None:
         """End both processes and the link. May be called again."""
-        for side in reversed(self._sides):
-            side.close()
-        self._sides.clear()
-        for throttle in self._throttles.values():
-            throttle.close()
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def _kill(self) -> None:
-        for side in self._sides:
-            side.kill()
-        self.close()
+        self.engine.close()
 
     def __enter__(self) -> Deployment:
         return self
@@ -250,148 +310,28 @@ class Deployment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, CancelledRunError):
-            self._kill()  # a process takes a second to end by itself; whoever cancels does not wait for that
+            self.engine.kill()  # whoever cancels does not wait for the processes to end by themselves
         else:
             self.close()
 
-    # ---- how it starts
+    def _check_request(self, prompts: Sequence[str], feature: str) -> None:
+        placement = self.plan.placement(feature)
+        if feature not in self.features:
+            raise UnknownNameError("deployed feature", feature, self.features)
+        for prompt in prompts:
+            _check_bounds(self.plan, feature, prompt)
+        if not self.online and not placement.is_local:
+            raise OfflineError(
+                f"there is no link, and {feature!r} needs it: {placement}. ask() does as the plan says then"
+            )
 
-    def _start(self, clock: str, stop: Event | None) -> None:
-        # 1. the path, which says where both sides have to live
-        needs_cloud = CLOUD in self.plan.placement(self._feature).partition.places
-        if needs_cloud and clock != "virtual":
-            self._link = make_link(self._link_kind, _WIDE_OPEN)
-        # 2. both sides, loading at the same time
-        cloud_keys, edge_keys = new_keys(), new_keys()
-        if needs_cloud:
-            keys = {"public": cloud_keys.public, "secret": cloud_keys.secret}
-            self._spawn(CLOUD, "cloud_worker", {"keys": keys, "allowed": [edge_keys.public]})
-        self._spawn(EDGE, "edge_worker", {"plan": self.plan.to_dict(), "feature": self._feature})
-        ready = [side.receive(_START_TIMEOUT_S, stop=stop) for side in self._sides]
-        if needs_cloud:
-            self._connect(ready[0]["address"], cloud_keys, edge_keys)
-        # 3. the clock, for which they compute a little; then the path as it is to be, and a fresh connection
-        self.clock = self._choose_clock(clock, stop)
-        if self._path is not None:
-            self._path.change(self.link_profile)
-            self._connect(self._path.open(ready[0]["address"]), cloud_keys, edge_keys)
 
-    @property
-    def _path(self) -> Link | None:
-        """The link that a request crosses; None where it crosses nothing that is real."""
-        return self._link if self.clock == "wall" else None
-
-    def _spawn(self, place: str, worker: str, config: Mapping[str, Any]) -> None:
-        site = self._link.site(place) if self._link else HOST_SITE
-        common = {
-            "model": str(self.model.source),
-            "compute": self._compute,
-            "cloud_device": self.devices[CLOUD].to_dict(),
-            "device": self.devices[place].to_dict(),
-            "host": site.address,
-        }
-        threads = threads_for(self.model.profile)
-        self._sides.append(Side(worker, {**common, **config}, self._throttles[place], site, threads))
-
-    def _connect(self, address: str, cloud: KeyPair, edge: KeyPair) -> None:
-        keys = {"public": edge.public, "secret": edge.secret}
-        command = {"command": "connect", "address": address, "server_key": cloud.public, "keys": keys}
-        self._edge.send(command)
-        self._edge.receive(_START_TIMEOUT_S)
-
-    def _choose_clock(self, asked: str, stop: Event | None) -> Clock:
-        if asked == "virtual":
-            return "virtual"
-        slow = {place: ratio for place, ratio in self._slowness(stop).items() if ratio > 1}
-        if not slow:
-            return "wall"
-        if asked == "auto":
-            return "virtual"
-        said = ", ".join(
-            f"{ratio:.1f} x slower than {self.devices[p].name} ({p})" for p, ratio in slow.items()
+def _check_bounds(plan: Plan, feature: str, prompt: str) -> None:
+    """Nothing where a feature's own module may answer a prompt."""
+    settled = settle(Route(feature, feature, "asked for"), Request(prompt, feature), plan, Situation())
+    if settled.bound is not None:
+        raise BoundError(
+            f"{settled.bound}, but {feature!r} is {plan.placement(feature)}: ask() would have "
+            f"{settled.module!r} answer",
+            settled.bound.subject,
         )
-        raise ThrottleError(
-            f"the wall clock needs a host that can pose as both devices: it is {said}; use clock='auto'"
-        )
-
-    def _slowness(self, stop: Event | None) -> dict[str, float]:
-        """How many times slower than each device this host is, by a short request; the first one warms up."""
-        sampling = {"ignore_eos": True}
-        command = {
-            "command": "generate",
-            "prompts": [_PROBE_PROMPT],
-            "max_new_tokens": _PROBE_TOKENS,
-            "sampling": sampling,
-            "prefill_chunk": None,
-            **self._conditions("virtual"),
-        }
-        self._run(command, None, stop)
-        _, pace = self._run(command, None, stop)
-        return {
-            place: float(stats.get("slowness", 0.0))
-            for place, stats in pace.items()
-            if self.devices[place].kind != HOST and self._throttles[place].pace == "dilation"
-        }
-
-    # ---- how it runs
-
-    @property
-    def _edge(self) -> Side:
-        return self._sides[-1]
-
-    def _conditions(self, clock: Clock) -> dict[str, Any]:
-        kind = self._link_kind if clock == "wall" else "simulated"
-        facts = {
-            "edge": self.devices[EDGE].name,
-            "cloud": self.devices[CLOUD].name,
-            "link": self.link_profile.name,
-            "link kind": kind,
-            "feature": self._feature,
-            **{f"{place} throttle": t.kind for place, t in self._throttles.items() if t.kind != "dilation"},
-        }
-        wall = clock == "wall"
-        return {
-            "pace": self._throttles[EDGE].pace if wall else "virtual",
-            "cloud_pace": self._throttles[CLOUD].pace if wall else "virtual",
-            "virtual_link": None if wall else self.link_profile.to_dict(),
-            "facts": facts,
-        }
-
-    def _run(
-        self, command: Mapping[str, Any], on_token: Callable[[str], None] | None, stop: Event | None
-    ) -> tuple[RequestTrace, dict[str, Any]]:
-        self._edge.send(command)
-        try:
-            while (event := self._edge.receive(_EVENT_TIMEOUT_S, stop=stop))["event"] != "trace":
-                if on_token is not None:
-                    on_token(event["text"])
-        except CancelledRunError:
-            if stop is None or not stop.is_set():
-                raise
-            self._give_up(_STOP_GRACE_S)
-            raise CancelledRunError("the run was stopped") from None
-        except KeyboardInterrupt:
-            self._give_up()
-            raise CancelledRunError(
-                "the run was interrupted; the deployment stands and can be used again"
-            ) from None
-        return RequestTrace.from_dict(event["trace"]), event["pace"]
-
-    def _give_up(self, grace_s: float = _EVENT_TIMEOUT_S) -> None:
-        """Cancel, and read what still comes of the request; end both sides where that takes too long."""
-        try:
-            self.cancel()
-            while self._edge.receive(grace_s)["event"] != "trace":
-                pass
-        except CancelledRunError:
-            pass
-        except PeerLostError:
-            self._kill()
-
-
-def _check(plan: Plan, feature: str, clock: str) -> None:
-    foreign = [place for place in plan.placement(feature).partition.places if place not in (EDGE, CLOUD)]
-    if foreign:
-        raise PlanError(f"a deployment joins {EDGE!r} and {CLOUD!r}: the plan also names {foreign}")
-    if clock not in ("auto", "wall", "virtual"):
-        raise PlanError(f"clock {clock!r} is not known: choose 'auto', 'wall' or 'virtual'")

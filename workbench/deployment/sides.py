@@ -70,6 +70,10 @@ class Side:
             self.throttle.confirm(event["applied"])
         return event
 
+    def poll(self, timeout_s: float) -> dict[str, Any] | None:
+        """As ``Child.poll``."""
+        return self._child.poll(timeout_s)
+
     def kill(self) -> None:
         """End it at once."""
         self._child.kill()

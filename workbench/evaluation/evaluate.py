@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache as memoized
 from pathlib import Path
 from threading import Event, RLock
@@ -14,13 +15,15 @@ from workbench.evaluation.pipeline import StageShelf, run_stages
 from workbench.evaluation.rows import Batch, batches, rows_of
 from workbench.evaluation.score import Score, score
 from workbench.evaluation.suite import Suite, suite_named
+from workbench.models.adapters import load_adapter
 from workbench.plan import DEFAULT_FEATURE, EDGE, Partition, Placement, Plan
 from workbench.records import Accuracy
 
 if TYPE_CHECKING:
     from workbench.models import Model
+    from workbench.models.slice import StageModel
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "shelf_of_stages"]
 
 _ROOM = "evaluation"
 _MAX_LOGITS = 1 << 25  # elements at once: 128 MB in float32
@@ -80,7 +83,8 @@ def _key(model: Model, placement: Placement, suite: Suite) -> str:
     own = placement.partition.stages
     stages = [[s.start, s.stop, s.embedding, s.head, s.bits, *s.block_bits] for s in own]
     wire = placement.wire if placement.partition.split_points else None
-    return content_key([_method(), model.fingerprint, stages, wire, suite.key])
+    adapter = None if placement.adapter is None else load_adapter(placement.adapter, model).fingerprint
+    return content_key([_method(), model.fingerprint, stages, wire, suite.key, adapter])
 
 
 @memoized
@@ -107,10 +111,17 @@ def _reference(model: Model, suite: Suite, cache: bool, stop: Event | None, devi
 def _run(model: Model, placement: Placement, suite: Suite, stop: Event | None, device: str) -> Score:
     rows = rows_of(suite, model.tokenizer, model.profile.max_positions)
     at_once = max(256, min(_MAX_TOKENS, _MAX_LOGITS // model.profile.vocab))
-    stages = _shelf.stages(model, placement, device)
-    return score(
-        lambda ids: run_stages(stages, placement.wire, ids), _stoppable(batches(rows, at_once), stop)
-    )
+    with shelf_of_stages(model, placement, device) as stages:
+        return score(
+            lambda ids: run_stages(stages, placement.wire, ids), _stoppable(batches(rows, at_once), stop)
+        )
+
+
+@contextmanager
+def shelf_of_stages(model: Model, placement: Placement, device: str) -> Iterator[list[StageModel]]:
+    """A placement's stages, loaded once for all that measures in this process; nobody else runs them."""
+    with _one_at_a_time:
+        yield _shelf.stages(model, placement, device)
 
 
 def _stoppable(found: Iterator[Batch], stop: Event | None) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from workbench.models.adapters import load_adapter
 from workbench.models.slice import Boundary, StageModel
 from workbench.plan import Placement, Stage
 from workbench.quantization.weights import resident_bytes
@@ -32,9 +33,10 @@ class StageShelf:
         self._stages: OrderedDict[_Key, StageModel] = OrderedDict()
 
     def stages(self, model: Model, placement: Placement, device: str) -> list[StageModel]:
-        """The placement's stages in order, loaded where they are not yet.
+        """The placement's stages in order, loaded where they are not yet, with its adapter at work.
 
         Raises:
+            AdapterError: the adapter is missing, or of another base.
             CheckpointError: the weights are missing, incomplete or damaged.
             UnsupportedArchitectureError: the model cannot be split there truthfully.
         """
@@ -45,7 +47,13 @@ class StageShelf:
                 self._stages[key] = model.load_stage(stage, device=device)
             self._stages.move_to_end(key)
         self._make_room(keys)
-        return [self._stages[key] for key in keys]
+        found = [self._stages[key] for key in keys]
+        adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
+        for each in found:
+            if adapter is not None and adapter.name not in each.adapters:
+                each.attach(adapter)
+            each.use(None if adapter is None else adapter.name)
+        return found
 
     def _make_room(self, needed: Sequence[_Key]) -> None:
         """Let go of what has not been used for longest, never of what is needed now."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from workbench.cache import content_key, read_cached, write_cached
 from workbench.errors import InputError, ModelNotFoundError, ProfileError, UnsupportedArchitectureError
+from workbench.models.early_exits import left_after, n_blocks_of, split_name
 from workbench.profiles import DATA, ModelProfile
 
 __all__ = ["architectures", "read_architecture"]
@@ -58,11 +59,12 @@ def read_architecture(
     Args:
         source: a shipped architecture or model by name, a folder with a ``config.json``, that file itself,
             the file of a saved ``ModelProfile``, a configuration as a mapping, or a hub id, of which only
-            small files are fetched.
+            small files are fetched. "@4" behind a name is the model left early, after block 4.
         local_files_only: never ask the network.
 
     Raises:
         ModelNotFoundError: it is none of these; suggests the nearest name.
+        PlanError: it was not trained to be left there; names the depths there are.
         UnsupportedArchitectureError: the installed transformers cannot build it, or it cannot be split.
         InputError: a figure of the configuration is negative, zero or no number, or a key of a mapping is
             unknown.
@@ -70,14 +72,22 @@ def read_architecture(
     """
     if isinstance(source, Mapping):
         return _profile(dict(source), str(source.get("model_type", "custom")), strict=True)
-    name = os.fspath(source)
+    name, depth = split_name(os.fspath(source))
     path = _path(name)
     if path is None:
-        return _from_hub(name, local_files_only)
+        return _from_hub(name, depth, local_files_only)
     data = _read(path)
-    if "model_type" in data or path.name == "config.json":
-        return _profile(data, name)
+    if depth is not None or "model_type" in data or path.name == "config.json":
+        return _left_early(data, name, depth)
     return ModelProfile.load(path)
+
+
+def _left_early(config: dict[str, Any], name: str, depth: int | None) -> ModelProfile:
+    """The profile of a model, or of its first blocks where a depth is given that is not its own."""
+    if depth is None:
+        return _profile(config, name)
+    cut = left_after(config, depth, name)
+    return _profile(cut, name if depth == n_blocks_of(config) else f"{name}@{depth}")
 
 
 def _path(name: str) -> Path | None:
@@ -96,7 +106,7 @@ def _path(name: str) -> Path | None:
     return None
 
 
-def _from_hub(name: str, local_files_only: bool) -> ModelProfile:
+def _from_hub(name: str, depth: int | None, local_files_only: bool) -> ModelProfile:
     if "/" not in name and _near(name):
         raise _not_found(name, "no architecture or model of that name is shipped")
     from workbench.models.load import load_model  # which loads torch
@@ -106,7 +116,7 @@ def _from_hub(name: str, local_files_only: bool) -> ModelProfile:
     except ModelNotFoundError as error:
         why = "no architecture or model of that name is shipped, and the hub has it not or cannot be reached"
         raise _not_found(name, why) from error
-    return replace(_profile(_read(model.source / "config.json"), name), name=name)
+    return _left_early(_read(model.source / "config.json"), name, depth)
 
 
 def _not_found(name: str, why: str) -> ModelNotFoundError:

@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from workbench.errors import CheckpointError, TokenizerError, UnsupportedArchitectureError
 from workbench.models.checkpoint import Checkpoint, open_checkpoint
+from workbench.models.early_exits import exits_of, left_after, n_blocks_of, split_name
 from workbench.models.fill import OnModule, WeightPlan, fill
 from workbench.models.profile import config_key, read_profile
 from workbench.models.slice import StageModel, share_tied, slice_model
@@ -50,11 +51,22 @@ class Model:
     name: str
     files: Source
     config: PreTrainedConfig = field(repr=False, compare=False)
+    depth: int | None = None  # blocks after which it is left early; None for all of it
 
     @property
     def source(self) -> Path:
         """The folder with the model's files (of a hub model: the part that was fetched)."""
         return self.files.folder
+
+    @property
+    def reference(self) -> str:
+        """What ``load_model`` finds the same model by, in any process: its folder, "@4" where left early."""
+        return str(self.source) if self.depth is None else f"{self.source}@{self.depth}"
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """After how many blocks it was trained to be left, ascending; empty where it was not."""
+        return exits_of(self.config.to_dict())
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -131,9 +143,11 @@ class Model:
             CheckpointError: the weights are missing, incomplete or damaged.
         """
         self.checkpoint.check()
-        with _no_progress_bars():
+        given = {} if self.depth is None else {"config": copy.deepcopy(self.config)}
+        with _quiet(warnings=self.depth is None):  # which would list the tensors of later blocks
             model, report = _class_of(self.config).from_pretrained(
                 self.source,
+                **given,
                 dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
@@ -153,18 +167,31 @@ def load_model(
 ) -> Model:
     """A model by shipped name, folder or Hugging Face id. Code that a model brings along is never run.
 
+    Each of them with "@4" behind it is the model left early, after block 4: its first blocks, then its own
+    final norm and head. A folder whose own name ends so is that folder.
+
     Args:
         revision: branch, tag or commit of a hub model.
         local_files_only: never ask the network.
 
     Raises:
         ModelNotFoundError: it is none of these; says what was looked for, where, and how to get it.
+        PlanError: it was not trained to be left there; names the depths there are.
         UnsupportedArchitectureError: it is no causal language model of the installed transformers, or its
             weights are already quantized.
         CheckpointError: its config.json is damaged.
     """
-    files = find_source(name, revision=revision, local_files_only=local_files_only)
-    return Model(files.name, files, _read_config(files))
+    base, depth = split_name(os.fspath(name))
+    found = base if isinstance(name, str) else Path(base)
+    files = find_source(found, revision=revision, local_files_only=local_files_only)
+    config = _read_config(files)
+    if depth is None:
+        return Model(files.name, files, config)
+    whole = config.to_dict()
+    cut = left_after(whole, depth, files.name)
+    if depth == n_blocks_of(whole):
+        return Model(files.name, files, config)
+    return Model(f"{files.name}@{depth}", files, type(config).from_dict(cut), depth)
 
 
 def build_empty(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -266,11 +293,15 @@ def _read_tokenizer(files: Source, config: PreTrainedConfig) -> PreTrainedTokeni
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    was_on = transformers_logging.is_progress_bar_enabled()
+def _quiet(*, warnings: bool) -> Iterator[None]:
+    """No progress bars, and no warnings unless they are wanted."""
+    was_on, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    if not warnings:
+        transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if was_on:
             transformers_logging.enable_progress_bar()

@@ -9,20 +9,25 @@ Shapes: B batch, T tokens of this forward, P tokens seen before, D hidden, V voc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.errors import InputError, PlanError, UnsupportedArchitectureError
 from workbench.models.anatomy import Anatomy, find_anatomy
+from workbench.models.attached import Adapters
 from workbench.models.kv_cache import DEFAULT_REWIND, StageCache
 from workbench.models.pasts import new_past
 from workbench.models.wiring import Wiring
 from workbench.plan import Stage
+from workbench.quantization.weights import PackedLinear
+
+if TYPE_CHECKING:
+    from workbench.models.adapters import Adapter
 
 __all__ = ["Boundary", "StageModel", "can_split", "share_tied", "slice_model"]
 
@@ -57,6 +62,7 @@ class StageModel:
         self.anatomy = anatomy
         self.aliases: Mapping[str, tuple[str, ...]] = _aliases(module)
         self._wiring = Wiring(module, stage, anatomy)
+        self._adapters = Adapters(module, stage, anatomy.n_blocks)
 
     @property
     def needs_token_ids(self) -> bool:
@@ -81,6 +87,37 @@ class StageModel:
     @property
     def device(self) -> torch.device:
         return self.module.device
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the attached adapters."""
+        return self._adapters.names
+
+    @property
+    def adapter(self) -> str | None:
+        """The adapter that the next forward uses; None for the base alone."""
+        return self._adapters.active
+
+    def attach(self, adapter: Adapter) -> None:
+        """Hold an adapter's pieces of the stage's own blocks, in what the stage computes in.
+
+        The base's weights stay as they are, and are there once for any number of adapters. The adapter is
+        not active before ``use`` says so.
+
+        Raises:
+            AdapterError: it is of another model, another one of its name is attached, or its file is damaged.
+        """
+        self._adapters.attach(adapter)
+
+    def use(self, name: str | None) -> None:
+        """Choose the adapter of the next forwards, or None for the base alone, bit for bit.
+
+        Takes a microsecond. A cache holds keys and values of the adapter that made them: begin a new one.
+
+        Raises:
+            UnknownNameError: no adapter of that name is attached.
+        """
+        self._adapters.use(name)
 
     def new_cache(self, batch: int = 1, *, max_rewind: int = DEFAULT_REWIND) -> StageCache:
         """An empty cache for ``batch`` sequences.
@@ -223,20 +260,32 @@ def slice_model(model: PreTrainedModel, stage: Stage) -> StageModel:
 
 
 def share_tied(parts: Sequence[StageModel]) -> None:
-    """Have stages of one place hold once what the whole model holds once, e.g. a tied embedding and head."""
-    for number, part in enumerate(parts):
-        for name, parameter in list(part.module.named_parameters()):
-            shared = (_held(earlier, name, parameter) for earlier in parts[:number])
-            found = next((tensor for tensor in shared if tensor is not None), None)
+    """Have stages of one place hold once what the whole model holds once, e.g. a tied embedding and head.
+
+    The stages may be of a model and of the same left early: equal names are equal weights, packed ones too.
+    """
+    earlier: list[dict[str, Tensor]] = []
+    for part in parts:
+        for name, tensor in list(_weights(part)):
+            shared = (_held(own, part.aliases.get(name, (name,)), tensor) for own in earlier)
+            found = next((other for other in shared if other is not None), None)
             if found is not None:
                 path, _, leaf = name.rpartition(".")
                 setattr(part.module.get_submodule(path), leaf, found)
+        earlier.append(dict(_weights(part)))
 
 
-def _held(part: StageModel, name: str, like: Tensor) -> nn.Parameter | None:
-    """The stage's tensor that goes by this name in the whole model, where it is of one kind with another."""
-    own = dict(part.module.named_parameters())
-    found = next((own[alias] for alias in part.aliases.get(name, ()) if alias in own), None)
+def _weights(part: StageModel) -> Iterator[tuple[str, Tensor]]:
+    """Parameters by each of their names, and what packed layers have in their place."""
+    yield from part.module.named_parameters(remove_duplicate=False)
+    for path, layer in part.module.named_modules():
+        if isinstance(layer, PackedLinear):
+            yield from ((f"{path}.{name}", buffer) for name, buffer in layer.named_buffers(recurse=False))
+
+
+def _held(own: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor | None:
+    """The tensor of a stage that goes by one of these names, where it is of one kind with another."""
+    found = next((own[name] for name in names if name in own), None)
     if found is None or (found.shape, found.dtype, found.device) != (like.shape, like.dtype, like.device):
         return None
     return found

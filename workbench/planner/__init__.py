@@ -26,6 +26,18 @@ from workbench.planner.online import (
     simulate,
 )
 from workbench.planner.pareto import front_of, hypervolume, non_dominated
+from workbench.planner.placing import (
+    PLACING_AIMS,
+    Cascade,
+    CascadeCurve,
+    Demand,
+    Placed,
+    PlacingAnswer,
+    PlacingLimits,
+    PlacingProblem,
+    mean_curve,
+    place,
+)
 from workbench.planner.planners import PLANNERS, Planner, plan
 from workbench.planner.problem import Choices, Exit, Limits, Pin, Prices, Problem, Request
 from workbench.planner.survey import BreakEvenMap, Sweep, break_even, sweep
@@ -34,15 +46,19 @@ from workbench.planner.verdict import METRICS, Verdict, dominant, verdict
 __all__ = [
     "AIMS",
     "METRICS",
+    "PLACING_AIMS",
     "PLANNERS",
     "Aim",
     "Answer",
     "BreakEvenMap",
     "Candidates",
+    "Cascade",
+    "CascadeCurve",
     "Chains",
     "Choices",
     "Clairvoyant",
     "Decision",
+    "Demand",
     "Depth",
     "Estimator",
     "Exhaustive",
@@ -55,6 +71,10 @@ __all__ = [
     "Moving",
     "Observation",
     "Pin",
+    "Placed",
+    "PlacingAnswer",
+    "PlacingLimits",
+    "PlacingProblem",
     "Planner",
     "Policy",
     "Prices",
@@ -73,9 +93,11 @@ __all__ = [
     "dominant",
     "front_of",
     "hypervolume",
+    "mean_curve",
     "move_cost",
     "n_plans",
     "non_dominated",
+    "place",
     "plan",
     "regret_table",
     "simulate",

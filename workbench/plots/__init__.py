@@ -13,6 +13,7 @@ from workbench.plots.planning import (
     sensitivity,
 )
 from workbench.plots.request import compare, memory, per_split, runs, timeline
+from workbench.plots.routing import confusion, plan_picture, quality_cost, replay_timeline
 from workbench.plots.stills import still
 from workbench.plots.study import accuracy, hypervolume, importance, parallel
 from workbench.plots.style import PALETTE, TEMPLATE
@@ -27,6 +28,7 @@ __all__ = [
     "candidates",
     "chain",
     "compare",
+    "confusion",
     "explorer",
     "fidelity",
     "front",
@@ -37,7 +39,10 @@ __all__ = [
     "parallel",
     "per_split",
     "plan_front",
+    "plan_picture",
     "predicted_over_measured",
+    "quality_cost",
+    "replay_timeline",
     "runs",
     "sensitivity",
     "still",

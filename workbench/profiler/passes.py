@@ -107,7 +107,7 @@ def _prompts(model: Model, whole: StageModel, each_s: float) -> dict[_Shape, _Ru
     for batch, lengths in _LENGTHS.items():
         for done, tokens in enumerate(_up_to(lengths, model)):
             run = prompt(whole, token_ids(model, tokens, batch))
-            # The better of two: a first pass of a length, or one beside other work, may take ten times as long.
+            # The better of two: a first pass, or one beside other work, may take ten times as long.
             if done > 1 and min(run(), run()) > _LONG * each_s:
                 break
             found[tokens, 0, batch] = run

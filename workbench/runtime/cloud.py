@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,15 @@ import torch
 from torch import Tensor
 
 from workbench.devices import Pace, make_pace
-from workbench.errors import InputError, PeerLostError, ProtocolError, WorkbenchError
-from workbench.models.slice import Boundary, StageModel
-from workbench.plan import CLOUD, Plan, Stage
+from workbench.errors import AdapterError, InputError, PeerLostError, ProtocolError, WorkbenchError
+from workbench.models import load_model
+from workbench.models.slice import Boundary
+from workbench.plan import CLOUD, Plan
 from workbench.profiles import DeviceProfile
-from workbench.runtime.decoding import Rows, Sampler, Sampling, eos_ids
+from workbench.runtime.decoding import Rows, Sampler, Sampling
 from workbench.runtime.host import host_id
-from workbench.runtime.stages import StageRun, step_time, tensors_of
+from workbench.runtime.modules import Module, Shelf, known_models
+from workbench.runtime.stages import StageRun, tensors_of
 from workbench.wire import (
     Cancel,
     Close,
@@ -51,20 +52,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CloudServer"]
 
-_MAX_STAGES = 4  # loaded stages kept for the next plan
+_MAX_PEERS = 64  # whose stages are kept
 _MAX_SESSIONS = 64
 _FORGET_AFTER_S = 600.0  # a client that vanished without a word is never heard of again
 _IDLE_POLL_S = 0.1
-
-
-@dataclass
-class _Peer:
-    """What one client asked for."""
-
-    plan: Plan
-    feature: str
-    stages: list[StageModel]
-    stats: dict[str, Any] = field(default_factory=dict)  # of its last session
 
 
 @dataclass
@@ -75,7 +66,7 @@ class _Session:
     pace: Pace
     sampler: Sampler
     rows: Rows
-    wire: str
+    wire: str  # codec of boundary activations
     turns: Iterator[StageRun] = field(init=False)
     used_s: float = field(default_factory=perf_counter)
 
@@ -94,21 +85,27 @@ Key = tuple[bytes, int]
 
 
 class CloudServer:
-    """Serves the cloud's part of any plan of one model.
+    """Serves the cloud's part of any plan of some models.
 
     Args:
-        model: what is served; a client with other weights is refused.
+        models: what is served, each also as it is left at its exits; a client with other weights is refused.
         server: where messages come from; stays the caller's to close.
         device: what this host poses as; None for the host itself.
         compute: torch device of the stages.
     """
 
     def __init__(
-        self, model: Model, server: Server, *, device: DeviceProfile | None = None, compute: str = "cpu"
+        self,
+        models: Model | Sequence[Model],
+        server: Server,
+        *,
+        device: DeviceProfile | None = None,
+        compute: str = "cpu",
     ) -> None:
-        self._model, self._server, self._device, self._compute = model, server, device, compute
-        self._stages: OrderedDict[Stage, StageModel] = OrderedDict()
-        self._peers: dict[bytes, _Peer] = {}
+        self._models = tuple(models) if isinstance(models, Sequence) else (models,)
+        self._server, self._device = server, device
+        self._shelf = Shelf(CLOUD, compute=compute)
+        self._peers: dict[bytes, Mapping[str, Module]] = {}  # what each client asked for, by feature
         self._sessions: dict[Key, _Session] = {}
         self._streams: dict[Key, Iterator[None]] = {}
         self._stopped = False
@@ -162,34 +159,43 @@ class CloudServer:
 
     def _hello(self, peer: bytes, message: Hello) -> None:
         plan = Plan.from_dict(message.plan)
-        if message.fingerprint != self._model.fingerprint:
-            raise InputError(
-                f"the edge has model {plan.model!r} with fingerprint {message.fingerprint}, the cloud serves "
-                f"{self._model.name!r} with {self._model.fingerprint}: load the same files on both sides"
-            )
-        wanted = plan.placement(message.feature).partition.on(CLOUD)
-        if not wanted:
+        asked = message.features or tuple(plan.features)
+        features = [f for f in asked if plan.placement(f).partition.on(CLOUD)]
+        if not features:
             raise InputError(f"plan {plan} has no stage in the cloud: run it without one")
-        stages = [self._stage(stage) for stage in wanted]
-        self._peers[peer] = _Peer(plan, message.feature, stages)
-        self._server.send(
-            peer, Welcome(self._model.fingerprint, tuple(str(s) for s in wanted), self._facts(stages))
-        )
+        names = dict.fromkeys(map(plan.model_of, features))
+        served = {name: self._served(name, message.fingerprints.get(name, "")) for name in names}
+        modules = self._shelf.modules(plan, features, known_models(served))
+        for module in modules.values():
+            _check_adapter(module, message.adapters)
+        self._peers.pop(peer, None)
+        self._peers[peer] = modules
+        while len(self._peers) > _MAX_PEERS:
+            self._forget(next(iter(self._peers)))
+        self._shelf.keep_only(module for held in self._peers.values() for module in held.values())
+        stages = {name: tuple(map(str, module.stages)) for name, module in modules.items()}
+        self._server.send(peer, Welcome(stages, self._facts(modules)))
 
-    def _stage(self, stage: Stage) -> StageModel:
-        if stage not in self._stages:
-            self._stages[stage] = self._model.load_stage(stage, device=self._compute)
-        self._stages.move_to_end(stage)
-        while len(self._stages) > _MAX_STAGES:
-            self._stages.popitem(last=False)
-        return self._stages[stage]
+    def _served(self, name: str, fingerprint: str) -> Model:
+        for model in self._models:
+            if model.fingerprint == fingerprint:
+                return model
+        exits = (load_model(f"{m.source}@{depth}") for m in self._models for depth in m.exits)
+        found = next((model for model in exits if model.fingerprint == fingerprint), None)
+        if found is None:
+            own = ", ".join(f"{model.name!r} with {model.fingerprint}" for model in self._models)
+            raise InputError(
+                f"the edge has model {name!r} with fingerprint {fingerprint}, the cloud serves {own}: load "
+                "the same files on both sides"
+            )
+        return found
 
-    def _facts(self, stages: list[StageModel]) -> dict[str, Any]:
+    def _facts(self, modules: Mapping[str, Module]) -> dict[str, Any]:
         return {
             "host": host_id(),
             "device": self._device.name if self._device else "host",
             "threads": torch.get_num_threads(),
-            "needs_token_ids": any(stage.needs_token_ids for stage in stages),
+            "needs_token_ids": [name for name, module in modules.items() if module.needs_token_ids],
         }
 
     def _open(self, peer: bytes, message: Open) -> None:
@@ -197,20 +203,12 @@ class CloudServer:
             self._close(*key)
         if len(self._sessions) >= _MAX_SESSIONS:
             raise InputError(f"{_MAX_SESSIONS} sessions are open already: close one, or try again later")
-        asked = self._peer(peer)
+        module = self._module(peer, message.feature)
         pace = make_pace(str(message.options.get("pace", "native")))
-        runs = [
-            StageRun(
-                stage,
-                step_time(self._model.profile, stage, self._device, pace.clock),
-                pace,
-                message.batch,
-            )
-            for stage in asked.stages
-        ]
+        runs = list(module.runs(self._device, pace, message.batch).values())
         sampling = Sampling.from_dict(message.sampling)
-        rows = Rows(message.batch, () if sampling.ignore_eos else self._eos_ids)
-        session = _Session(runs, pace, Sampler(sampling), rows, asked.plan.placement(asked.feature).wire)
+        rows = Rows(message.batch, () if sampling.ignore_eos else module.eos_ids)
+        session = _Session(runs, pace, Sampler(sampling), rows, module.placement.wire)
         self._sessions[peer, message.session] = session
 
     def _close(self, peer: bytes, session: int) -> None:
@@ -222,10 +220,14 @@ class CloudServer:
         for key in [key for key in self._sessions if key[0] == peer]:
             self._close(*key)
 
-    def _peer(self, peer: bytes) -> _Peer:
+    def _module(self, peer: bytes, feature: str) -> Module:
         if peer not in self._peers:
             raise ProtocolError("a session was opened before Hello: say Hello with a plan first")
-        return self._peers[peer]
+        if feature not in self._peers[peer]:
+            raise ProtocolError(
+                f"a session was opened for {feature!r}, Hello asked for {sorted(self._peers[peer])}"
+            )
+        return self._peers[peer][feature]
 
     def _session(self, key: Key) -> _Session:
         if key not in self._sessions:
@@ -236,10 +238,6 @@ class CloudServer:
     def _stats(self, peer: bytes) -> dict[str, Any]:
         sessions = [session for (owner, _), session in self._sessions.items() if owner == peer]
         return sessions[-1].stats() if sessions else {}
-
-    @cached_property
-    def _eos_ids(self) -> tuple[int, ...]:
-        return eos_ids(self._model.config, self._model.source)
 
     # ---- work
 
@@ -316,6 +314,15 @@ class _Work:
 
     def timing(self) -> Timing:
         return Timing(self._received_s, perf_counter(), self.compute_s, **self._seconds)
+
+
+def _check_adapter(module: Module, fingerprints: Mapping[str, str]) -> None:
+    adapter, named = module.adapter, module.placement.adapter
+    if adapter is not None and fingerprints.get(str(named)) != adapter.fingerprint:
+        raise AdapterError(
+            f"adapter {named!r} of the edge has fingerprint {fingerprints.get(str(named))}, the cloud's has "
+            f"{adapter.fingerprint}: put the same files on both sides"
+        )
 
 
 def _choose(session: _Session, logits: Tensor | Boundary) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -70,25 +70,38 @@ class Pass:
 class CloudLink:
     """One connection, greeted. Used by one thread.
 
+    Args:
+        fingerprints: of each model that the plan names, by its name there.
+        features: those that sessions will be opened for.
+        adapters: fingerprints of the adapters that they use.
+
     Raises:
         TransportError: nobody answers, or the cloud refuses the model or the plan.
     """
 
-    def __init__(self, transport: Transport, fingerprint: str, plan: Plan, feature: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        fingerprints: Mapping[str, str],
+        plan: Plan,
+        features: Sequence[str],
+        adapters: Mapping[str, str] | None = None,
+    ) -> None:
         self.transport = transport
-        transport.send(Hello(fingerprint, plan.to_dict(), feature))
+        transport.send(Hello(dict(fingerprints), plan.to_dict(), tuple(features), dict(adapters or {})))
         welcome = self._expect(Welcome, _LOAD_TIMEOUT_S)[0]
         self.facts: Mapping[str, Any] = welcome.facts
-        self._sends_ids = bool(welcome.facts.get("needs_token_ids"))
+        self._sends_ids = False
         self._offset_s = self._clock_offset()
         self._asked = 0  # exchanges of the session so far
 
     # ---- sessions
 
-    def open(self, session: int, batch: int, sampling: Sampling, pace: str) -> None:
+    def open(self, session: int, feature: str, batch: int, sampling: Sampling, pace: str) -> None:
         """Begin a session; not answered."""
         self._asked = 0
-        self.transport.send(Open(session, batch, sampling.to_dict(), {"pace": pace}))
+        self._sends_ids = feature in self.facts.get("needs_token_ids", ())
+        self.transport.send(Open(session, batch, feature, sampling.to_dict(), {"pace": pace}))
 
     def close(self, session: int) -> None:
         """End a session; not answered."""

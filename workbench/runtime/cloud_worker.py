@@ -1,7 +1,7 @@
 """The cloud side as a process of its own: ``python -m workbench.runtime.cloud_worker``, steered by a parent.
 
-First line in: model, device, threads, what to set for a throttle, where to listen, allowed client keys. First
-event out: ``ready`` with the address and what was set.
+First line in: models, device, threads, what to set for a throttle, where to listen, allowed client keys.
+First event out: ``ready`` with the address and what was set.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def _serve(channel: ParentChannel, config: Mapping[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     applied = apply_options(config.get("options", {}))
     device = DeviceProfile.from_dict(config["device"]) if config["device"] else None
-    model = load_model(config["model"])
+    models = [load_model(reference) for reference in config["models"].values()]
     keys = KeyPair(**config["keys"]) if config["keys"] else None  # plain text, to measure its cost
     with listen(f"tcp://{config.get('host', '127.0.0.1')}:*", keys=keys, allowed=config["allowed"]) as server:
-        cloud = CloudServer(model, server, device=device, compute=config["compute"])
+        cloud = CloudServer(models, server, device=device, compute=config["compute"])
         channel.send({"event": "ready", "address": server.address, "applied": applied})
         cloud.run(channel.closed.is_set)
 

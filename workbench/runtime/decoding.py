@@ -1,4 +1,4 @@
-"""From logits to tokens to text, as transformers defines it.
+"""From text to tokens, and from logits to tokens to text, as transformers defines it.
 
 B batch, V vocabulary.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -21,9 +21,12 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from workbench.errors import InputError
+from workbench.errors import InputError, PromptError
 
-__all__ = ["Rows", "Sampler", "Sampling", "TextStream", "eos_ids"]
+if TYPE_CHECKING:
+    from workbench.models import Model
+
+__all__ = ["Rows", "Sampler", "Sampling", "TextStream", "encode_prompts", "eos_ids", "log_probability"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Sampling:
     seed: int = 0
     stop: tuple[str, ...] = ()  # a row ends with the token that completes one of these
     ignore_eos: bool = False  # go on to the full length, for measurements
+    logprobs: bool = False  # write down how likely each token was, where the edge samples
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -68,6 +72,41 @@ class Sampling:
             return msgspec.convert(data, cls)
         except (msgspec.ValidationError, TypeError) as error:
             raise InputError(f"these are no sampling settings: {error}; got {data}") from error
+
+
+def encode_prompts(model: Model, prompts: Sequence[str], max_new_tokens: int) -> tuple[Tensor, Tensor | None]:
+    """Token ids [B, T], padded on the left, and their mask where any row is padded.
+
+    Raises:
+        PromptError: a prompt is empty, or longer than the model has positions.
+    """
+    if not prompts:
+        raise PromptError("no prompt was given")
+    rows = [_encode(model, prompt, max_new_tokens) for prompt in prompts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return ids, None if bool(mask.all()) else mask
+
+
+def _encode(model: Model, prompt: str, max_new_tokens: int) -> list[int]:
+    ids: list[int] = list(model.tokenizer(prompt)["input_ids"])
+    room = model.profile.max_positions
+    if not ids:
+        raise PromptError(f"the prompt {prompt!r} has no token: give it some text")
+    if max_new_tokens < 1:
+        raise PromptError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if len(ids) + max_new_tokens > room:
+        raise PromptError(
+            f"{len(ids)} prompt tokens and {max_new_tokens} new ones are more than the {room} positions "
+            f"of {model.name!r}: shorten the prompt or ask for fewer"
+        )
+    return ids
+
+
+def log_probability(logits: Tensor, token_id: int) -> float:
+    """Natural logarithm of a token's probability under the logits [V], before any filter."""
+    return float(torch.log_softmax(logits.float(), dim=-1)[token_id])
 
 
 class Sampler:

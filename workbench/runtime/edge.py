@@ -1,11 +1,13 @@
-"""The edge side: tokenizes, runs its stages, talks to the cloud, writes down what everything took."""
+"""The edge side: tokenizes, runs its stages, talks to the cloud, writes down what everything took.
+
+B batch, T tokens.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,15 @@ import torch
 from torch import Tensor
 
 from workbench.cost import request_energy_j
-from workbench.devices import Pace, make_pace
-from workbench.errors import CancelledRunError, InputError, PromptError, TransportError
+from workbench.devices import make_pace
+from workbench.errors import CancelledRunError, InputError, TransportError, UnknownNameError
 from workbench.models.slice import Boundary
 from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, Plan, Stage
 from workbench.profiles import DeviceProfile
 from workbench.runtime.cloud_link import CloudLink, Pass
-from workbench.runtime.decoding import Rows, Sampler, Sampling, TextStream, eos_ids
-from workbench.runtime.stages import HOST_KIND, StageRun, step_time
+from workbench.runtime.decoding import Rows, Sampler, Sampling, TextStream, encode_prompts, log_probability
+from workbench.runtime.modules import Module, Shelf, known_models
+from workbench.runtime.stages import HOST_KIND, StageRun
 from workbench.runtime.timeline import Flows, Timeline, VirtualTimeline, WallTimeline
 from workbench.trace import RequestTrace
 from workbench.wire import Transport
@@ -33,6 +36,7 @@ __all__ = ["Conditions", "EdgeClient", "OnToken"]
 
 OnToken = Callable[[str], None]
 """Gets each piece of the first row's text as it comes."""
+_SHORTEST_WAIT_S = 2e-4  # for another request's step; below, it is this one's own bookkeeping
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,17 @@ class Conditions:
 
 
 class EdgeClient:
-    """Runs requests of one plan and feature. Used by one thread; ``cancel`` from any.
+    """Runs requests of a plan. Used by one thread; ``cancel`` from any.
 
     Args:
+        model: the plan's model.
         transport: the way to the cloud; None for a plan that needs none. Stays the caller's to close.
         device: what this host poses as; None for the host itself.
         cloud_device: what the cloud poses as, for the energy account.
+        feature: what requests are run as that do not say.
         compute: torch device of the stages.
+        modules: the edge's part of several features, which other clients on this host may use too; None loads
+            that of ``feature``.
     """
 
     def __init__(
@@ -65,11 +73,14 @@ class EdgeClient:
         cloud_device: DeviceProfile | None = None,
         feature: str = DEFAULT_FEATURE,
         compute: str = "cpu",
+        modules: Mapping[str, Module] | None = None,
     ) -> None:
         self.model, self.plan = model, plan
-        self._placement = plan.placement(feature)
         self._devices = {EDGE: device, CLOUD: cloud_device}
-        self._stages = model.load_stages(self._placement.partition.on(EDGE), device=compute)
+        if modules is None:
+            own = known_models({plan.model_of(feature): model})
+            modules = Shelf(EDGE, compute=compute).modules(plan, [feature], own)
+        self._modules = modules
         self._cloud: CloudLink | None = None
         self._feature = feature
         self._sessions = count(1)
@@ -84,7 +95,10 @@ class EdgeClient:
         Raises:
             TransportError: nobody answers there, or refuses.
         """
-        self._cloud = CloudLink(transport, self.model.fingerprint, self.plan, self._feature)
+        away = {f: m for f, m in self._modules.items() if m.placement.partition.on(CLOUD)}
+        fingerprints = {self.plan.model_of(f): m.model.fingerprint for f, m in away.items()}
+        adapters = {str(m.placement.adapter): m.adapter.fingerprint for m in away.values() if m.adapter}
+        self._cloud = CloudLink(transport, fingerprints, self.plan, tuple(away), adapters)
 
     @property
     def cloud_facts(self) -> Mapping[str, Any]:
@@ -104,86 +118,46 @@ class EdgeClient:
         prefill_chunk: int | None = None,
         conditions: Conditions | None = None,
         on_token: OnToken | None = None,
+        feature: str | None = None,
     ) -> RequestTrace:
         """Make tokens for one prompt, or for a batch of them, padded on the left.
 
         Args:
             prefill_chunk: tokens per chunk of the prompt; None takes it whole.
+            feature: whose placement answers; None for the client's own.
 
         Raises:
             PromptError: a prompt is empty or too long.
+            UnknownNameError: no such feature was loaded.
             CancelledRunError: ``cancel`` was called.
             TransportError: the cloud is gone; what it was doing is given up.
         """
-        if self._placement.partition.on(CLOUD) and self._cloud is None:
+        module = self._module(feature or self._feature)
+        if module.placement.partition.on(CLOUD) and self._cloud is None:
             raise TransportError(f"plan {self.plan} needs the cloud, and there is no connection to one")
         self.cancelled.clear()
         request = _Request(
-            self, sampling or Sampling(), conditions or Conditions(), on_token, next(self._sessions)
+            self, module, sampling or Sampling(), conditions or Conditions(), on_token, next(self._sessions)
         )
         return request.run(
             [prompts] if isinstance(prompts, str) else list(prompts), max_new_tokens, prefill_chunk
         )
 
+    def _module(self, feature: str) -> Module:
+        if feature not in self._modules:
+            raise UnknownNameError("feature", feature, self._modules)
+        return self._modules[feature]
+
     # ---- what one request asks of its client
-
-    def stage_runs(self, pace: Pace, batch: int) -> dict[Stage, StageRun]:
-        """A fresh run of each own stage."""
-        device, profile = self._devices[EDGE], self.model.profile
-        return {
-            stage: StageRun(loaded, step_time(profile, loaded, device, pace.clock), pace, batch)
-            for stage, loaded in self._stages.items()
-        }
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return self._placement.partition.stages
-
-    @property
-    def wire(self) -> str:
-        return self._placement.wire
 
     @property
     def cloud(self) -> CloudLink:
         assert self._cloud is not None
         return self._cloud
 
-    @cached_property
-    def eos_ids(self) -> tuple[int, ...]:
-        return eos_ids(self.model.config, self.model.source)
-
     @property
     def devices(self) -> Mapping[str, DeviceProfile | None]:
         return self._devices
-
-    @property
-    def streams_from_cloud(self) -> bool:
-        """True for cloud-only: the whole request goes up, tokens stream down."""
-        return all(stage.place == CLOUD for stage in self.stages)
-
-    def encode(self, prompts: Sequence[str], max_new_tokens: int) -> tuple[Tensor, Tensor | None]:
-        """Token ids [B, T], padded on the left, and their mask where any row is padded."""
-        if not prompts:
-            raise PromptError("no prompt was given")
-        rows = [self._encode_one(prompt, max_new_tokens) for prompt in prompts]
-        longest = max(map(len, rows))
-        ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        return ids, None if bool(mask.all()) else mask
-
-    def _encode_one(self, prompt: str, max_new_tokens: int) -> list[int]:
-        ids: list[int] = list(self.model.tokenizer(prompt)["input_ids"])
-        room = self.model.profile.max_positions
-        if not ids:
-            raise PromptError(f"the prompt {prompt!r} has no token: give it some text")
-        if max_new_tokens < 1:
-            raise PromptError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-        if len(ids) + max_new_tokens > room:
-            raise PromptError(
-                f"{len(ids)} prompt tokens and {max_new_tokens} new ones are more than the {room} positions "
-                f"of {self.model.name!r}: shorten the prompt or ask for fewer"
-            )
-        return ids
 
 
 class _Request:
@@ -192,12 +166,14 @@ class _Request:
     def __init__(
         self,
         client: EdgeClient,
+        module: Module,
         sampling: Sampling,
         conditions: Conditions,
         on_token: OnToken | None,
         session: int,
     ) -> None:
         self._client, self._sampling, self._conditions = client, sampling, conditions
+        self._module, self._stages = module, module.placement.partition.stages
         self._on_token, self._session = on_token, session
         self._pace = make_pace(conditions.pace)
         self._line = _timeline(conditions, self._pace.clock)
@@ -207,22 +183,23 @@ class _Request:
     def run(self, prompts: Sequence[str], max_new_tokens: int, prefill_chunk: int | None) -> RequestTrace:
         # 1. text to tokens
         started_s = perf_counter()
-        ids, padding = self._client.encode(prompts, max_new_tokens)
+        ids, padding = encode_prompts(self._module.model, prompts, max_new_tokens)
         self._line.local("tokenize", 0, started_s, perf_counter() - started_s)
         # 2. a session on both sides
         batch = len(prompts)
-        self._rows = Rows(batch, () if self._sampling.ignore_eos else self._client.eos_ids)
-        self._streams = [TextStream(self._client.model.tokenizer, self._sampling.stop) for _ in prompts]
+        self._rows = Rows(batch, () if self._sampling.ignore_eos else self._module.eos_ids)
+        self._streams = [TextStream(self._module.model.tokenizer, self._sampling.stop) for _ in prompts]
         self._tokens: list[list[int]] = []
-        self._runs = self._client.stage_runs(self._pace, batch)
+        self._logprobs: list[float] = []  # of the first row's, where this side samples
+        self._runs = self._module.runs(self._client.devices[EDGE], self._pace, batch)
         self._sampler = Sampler(self._sampling)
-        uses_cloud = any(stage.place == CLOUD for stage in self._client.stages)
+        uses_cloud = any(stage.place == CLOUD for stage in self._stages)
         if uses_cloud:
             pace = self._conditions.cloud_pace or self._conditions.pace
-            self._client.cloud.open(self._session, batch, self._sampling, pace)
+            self._client.cloud.open(self._session, self._module.feature, batch, self._sampling, pace)
         # 3. tokens
         try:
-            if self._client.streams_from_cloud:
+            if all(stage.place == CLOUD for stage in self._stages):
                 self._stream(ids, padding, max_new_tokens)
             else:
                 self._step_by_step(ids, padding, max_new_tokens, prefill_chunk)
@@ -253,12 +230,12 @@ class _Request:
         """Through every stage once; the chosen tokens, one per row."""
         self._check_cancelled()
         state: Any = ids
-        for i, stage in enumerate(self._client.stages):
+        for i, stage in enumerate(self._stages):
             if stage.place == EDGE:
                 state = self._compute(stage, state, ids, padding, token)
             else:
-                into = self._runs[self._client.stages[i + 1]] if not stage.head else None
-                step = Pass(self._session, self._position, token, sample, self._client.wire, into)
+                into = self._runs[self._stages[i + 1]] if not stage.head else None
+                step = Pass(self._session, self._position, token, sample, self._module.placement.wire, into)
                 state = self._exchange(step, state, ids, padding)
         self._position += ids.shape[1]
         if not sample:
@@ -268,7 +245,10 @@ class _Request:
     def _compute(self, stage: Stage, state: Any, ids: Tensor, padding: Tensor | None, token: int) -> Any:
         started_s = perf_counter()
         output, seconds = self._runs[stage].step(state, padding=padding, token_ids=ids)
-        self._line.local("compute", token, started_s, seconds)
+        waited_s = perf_counter() - started_s - seconds if self._pace.clock == "wall" else 0.0
+        if waited_s > _SHORTEST_WAIT_S:
+            self._line.local("wait", token, started_s, waited_s)
+        self._line.local("compute", token, started_s + max(0.0, waited_s), seconds)
         return output
 
     def _exchange(
@@ -281,6 +261,8 @@ class _Request:
     def _sample(self, logits: Tensor, token: int) -> list[int]:
         started_s = perf_counter()
         chosen = self._rows.accept(self._sampler(logits[:, -1]))
+        if self._sampling.logprobs:
+            self._logprobs.append(log_probability(logits[0, -1], chosen[0]))
         self._line.local("sample", token, started_s, perf_counter() - started_s)
         return chosen
 
@@ -342,6 +324,7 @@ class _Request:
             token_ids=tuple(row[0] for row in self._tokens),
             text=self._streams[0].text,
             texts=tuple(stream.text for stream in self._streams),
+            logprobs=tuple(self._logprobs),
             notes=_notes(self._pace.stats(), cloud, client.devices),
             facts=dict(self._conditions.facts or {}),
         )

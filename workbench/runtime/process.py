@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.errors import CancelledRunError, PeerLostError
+from workbench.errors import CancelledRunError, PeerLostError, WorkbenchError
 from workbench.links import Process
 from workbench.wire import Failure, failure_of
 
-__all__ = ["Child", "ParentChannel", "run_child"]
+__all__ = ["Child", "ParentChannel", "error_of", "run_child"]
 
 _GRACE_S = 2.0  # how long a child may take to end by itself
 _STDERR_TAIL = 2000
@@ -102,7 +102,21 @@ class Child:
         if event is None:
             raise self._lost()
         if event.get("event") == "error":
-            raise Failure(event["error"], event["message"]).exception()
+            raise error_of(event)
+        return event
+
+    def poll(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next event, an error of a request included; None where none came in time.
+
+        Raises:
+            PeerLostError: the process ended.
+        """
+        try:
+            event = self._events.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+        if event is None:
+            raise self._lost()
         return event
 
     def _next(self, timeout_s: float, stop: threading.Event | None) -> dict[str, Any] | None:
@@ -156,6 +170,11 @@ class Child:
         return f"; its last words:\n{text}" if text else ""
 
 
+def error_of(event: Mapping[str, Any]) -> WorkbenchError:
+    """What an error event reports."""
+    return Failure(event["error"], event["message"]).exception()
+
+
 class ParentChannel:
     """The same channel, as the child sees it.
 
@@ -168,6 +187,7 @@ class ParentChannel:
         self._commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self.cancelled = threading.Event()
+        self.cancels = [self.cancelled]  # set by a cancel command, and once the parent is gone
         self.closed = threading.Event()
         threading.Thread(target=self._read, name="commands", daemon=True).start()
 
@@ -180,23 +200,28 @@ class ParentChannel:
         with self._lock, contextlib.suppress(OSError):
             self._out.write(json.dumps(event).encode() + b"\n")
 
-    def fail(self, error: BaseException) -> None:
-        """Tell the parent what went wrong."""
+    def fail(self, error: BaseException, request: int | None = None) -> None:
+        """Tell the parent what went wrong, and with which of its requests."""
         failure = failure_of(error)
-        self.send({"event": "error", "error": failure.error, "message": failure.message})
+        event = {"event": "error", "error": failure.error, "message": failure.message}
+        self.send(event if request is None else {**event, "request": request})
 
     def _read(self) -> None:
         # Not sys.stdin.buffer: while a thread reads it, the interpreter cannot end but by aborting.
         for line in open(0, "rb", closefd=False):  # noqa: SIM115
             command = json.loads(line)
             if command.get("command") == "cancel":
-                self.cancelled.set()
+                self._cancel()
             else:
                 self._commands.put(command)
         self.closed.set()
-        self.cancelled.set()
+        self._cancel()
         self._commands.put(None)
         threading.Thread(target=_end_after_grace, daemon=True).start()
+
+    def _cancel(self) -> None:
+        for cancelled in self.cancels:
+            cancelled.set()
 
 
 def _end_after_grace() -> None:

@@ -6,7 +6,9 @@ B batch, T tokens, D hidden, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +40,26 @@ def step_time(model: ModelProfile, stage: StageModel, device: DeviceProfile | No
 
 
 class StageRun:
-    """One stage in one request. Used by one thread."""
+    """One stage in one request. Used by one thread.
 
-    def __init__(self, model: StageModel, step_s: StepTime, pace: Pace, batch: int) -> None:
+    Args:
+        step_s: what the device would take for a step.
+        adapter: of those attached to the stage, the one that the request uses.
+        turns: held while a step computes, and until the device would be done with it.
+    """
+
+    def __init__(
+        self,
+        model: StageModel,
+        step_s: StepTime,
+        pace: Pace,
+        batch: int,
+        *,
+        adapter: str | None = None,
+        turns: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self._model, self._step_s, self._pace, self._batch = model, step_s, pace, batch
+        self._adapter, self._turns = adapter, turns or nullcontext()
         self._cache = model.new_cache(batch)
         self._mask: Tensor | None = None
 
@@ -68,19 +86,21 @@ class StageRun:
         Returns:
             The boundary activation, or logits [B, 1, V], and the seconds that the step counts for.
         """
-        started_s, context = perf_counter(), self._cache.length
         if padding is not None:
             padding = padding.to(self._model.device)
             self._mask = padding if self._mask is None else torch.cat([self._mask, padding], dim=1)
-        output = self._model.forward(
-            self._here(inputs),
-            attention_mask=self._mask,
-            cache=self._cache,
-            token_ids=None if token_ids is None else token_ids.to(self._model.device),
-            logits_to_keep=1,
-        )
-        modelled_s = self._step_s(self._cache.length - context, context, self._batch)
-        return output, self._pace.end_step(started_s, modelled_s)
+        with self._turns:
+            started_s, context = perf_counter(), self._cache.length
+            self._model.use(self._adapter)
+            output = self._model.forward(
+                self._here(inputs),
+                attention_mask=self._mask,
+                cache=self._cache,
+                token_ids=None if token_ids is None else token_ids.to(self._model.device),
+                logits_to_keep=1,
+            )
+            modelled_s = self._step_s(self._cache.length - context, context, self._batch)
+            return output, self._pace.end_step(started_s, modelled_s)
 
     def _here(self, inputs: Tensor | Boundary) -> Tensor | Boundary:
         device = self._model.device

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.studies.limits import limits_text, parse_limits
+from workbench.studies.placing import PlacingSearch, search_placing
 from workbench.studies.question import Question
 from workbench.studies.runner import StudyRunner
 from workbench.studies.sampling import SAMPLERS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SAMPLERS",
+    "PlacingSearch",
     "Question",
     "Space",
     "Study",
@@ -28,6 +30,7 @@ __all__ = [
     "delete_study",
     "limits_text",
     "parse_limits",
+    "search_placing",
     "study_names",
     "write_report",
 ]

@@ -61,7 +61,7 @@ __all__ = [
     "pack_ids",
 ]
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a message changes its meaning or fields."""
 MAX_HEADER_BYTES = 1 << 20
 RAW_CODECS = ("int64", "int32", "uint8", "bool")
@@ -113,19 +113,18 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """The edge's first word: which model and which plan."""
+    """The edge's first word: which plan, and with which files."""
 
-    fingerprint: Name  # of the model's files: both sides must hold the same one
+    fingerprints: dict[str, Name]  # of each model that the plan names: both sides must hold the same files
     plan: dict[str, Any]  # Plan.to_dict()
-    feature: Name = "default"
-    options: dict[str, Any] = {}  # device profile: what the cloud needs to pose as one
+    features: tuple[Name, ...] = ()  # of the plan, those that will be asked for; none means all
+    adapters: dict[str, Name] = {}  # fingerprints of those that the plan names
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
     """The cloud agrees."""
 
-    fingerprint: Name
-    stages: tuple[Name, ...]  # what it runs, as text
+    stages: dict[str, tuple[Name, ...]]  # what it runs for each feature, as text
     facts: dict[str, Any] = {}  # clock, threads, memory: what a trace says of the cloud
 
 
@@ -134,6 +133,7 @@ class Open(_Message, frozen=True, tag="open"):
 
     session: Count
     batch: Small
+    feature: Name = "default"  # one that Hello asked for
     sampling: dict[str, Any] = {}  # Sampling.to_dict(), where the receiver samples
     options: dict[str, Any] = {}
 

@@ -8,6 +8,7 @@ from workbench import __version__
 from workbench.cli.parser.catalog import add_architectures, add_devices, add_links, add_models
 from workbench.cli.parser.machine import add_device, add_doctor, add_model
 from workbench.cli.parser.planning import add_plan, add_predict
+from workbench.cli.parser.routing import add_replay, add_route
 from workbench.cli.parser.running import add_generate, add_serve
 from workbench.cli.parser.searching import add_demo, add_report, add_study
 
@@ -42,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         add_plan,
         add_generate,
         add_serve,
+        add_route,
+        add_replay,
         add_study,
         add_report,
         add_demo,

@@ -64,6 +64,7 @@ def add_model(commands: Any) -> None:
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_profile(parts)
     _add_sensitivity(parts)
+    _add_answers(parts)
 
 
 def _add_profile(parts: Any) -> None:
@@ -124,6 +125,32 @@ def _add_sensitivity(parts: Any) -> None:
         default=0,
         metavar="N",
         help="also run N plans of random widths and compare their losses with the table's sums",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there, as JSON")
+    json_switch(parser)
+
+
+def _add_answers(parts: Any) -> None:
+    parser = command(
+        parts,
+        "answers",
+        "answers",
+        "Measure what each module of a plan answers to examples: what thresholds and curves are found on.",
+        "model answers --plan hybrid",
+        "model answers --plan my-plan.yaml --examples calibration --out answers.json",
+    )
+    parser.add_argument("--plan", default="hybrid", metavar="NAME|FILE", help="default hybrid")
+    parser.add_argument(
+        "--examples",
+        default="test",
+        choices=("test", "calibration"),
+        help="those of data/evaluation (default), or others that no model was trained on either",
+    )
+    parser.add_argument(
+        "--n", type=int, default=120, metavar="N", help="calibration examples per task (default 120)"
+    )
+    parser.add_argument(
+        "--suite", default="quick", choices=("quick", "full"), help="whose prose is scored (default quick)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there, as JSON")
     json_switch(parser)

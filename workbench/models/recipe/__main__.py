@@ -1,4 +1,4 @@
-"""`python -m workbench.models.recipe`: make the evaluation data, train the shipped models, write the card."""
+"""`python -m workbench.models.recipe`: make the evaluation data, train what is shipped, write the cards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from .adapters import ADAPTERS, ship_adapter
 from .architecture import DRAFT, MODELS, TINY, Architecture
 from .batches import encode_streams
 from .card import write_card
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(f"\nstopped; {_GOES_ON.get(options.command, _FROM_CHECKPOINT)}", file=sys.stderr)
         return 130
     return 0
 
@@ -39,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workbench.models.recipe", description=__doc__)
     parser.add_argument("command", nargs="?", default="all", choices=sorted(_COMMANDS))
     parser.add_argument("--model", default="all", choices=[*MODELS, "all"])
-    parser.add_argument("--steps", type=int, help="training steps (default: per model)")
+    parser.add_argument("--adapter", default="all", choices=[*ADAPTERS, "all"])
+    parser.add_argument("--steps", type=int, help="training steps (default: per model or adapter)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--out", type=Path, default=Path("data"), help="the data folder")
@@ -126,13 +128,29 @@ def make_card(options: argparse.Namespace) -> None:
     write_card(options.out)
 
 
+def train_adapters(options: argparse.Namespace) -> None:
+    """Train the adapters asked for and put each under `adapters/` in the data folder."""
+    tasks = read_tasks(options.out / "evaluation" / "tasks.jsonl")
+    for recipe in ADAPTERS.values() if options.adapter == "all" else [ADAPTERS[options.adapter]]:
+        ship_adapter(recipe, options.out, tasks, steps=options.steps, seed=options.seed)
+
+
 def make_all(options: argparse.Namespace) -> None:
-    """Train, then write the cards."""
+    """Train the models, write their cards, then train the adapters, which are of these weights."""
     train_models(options)
     make_card(options)
+    train_adapters(options)
 
 
-_COMMANDS = {"all": make_all, "card": make_card, "evaluation": make_evaluation, "train": train_models}
+_COMMANDS = {
+    "adapters": train_adapters,
+    "all": make_all,
+    "card": make_card,
+    "evaluation": make_evaluation,
+    "train": train_models,
+}
+_FROM_CHECKPOINT = "the same command goes on from the last checkpoint"
+_GOES_ON = {"adapters": "adapters that were finished are kept, --adapter NAME trains one of them"}
 
 
 if __name__ == "__main__":

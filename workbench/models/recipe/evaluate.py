@@ -21,7 +21,9 @@ from .tasks import Example
 
 __all__ = [
     "ProseScore",
+    "answer_row",
     "exact_match",
+    "padded",
     "read_prose",
     "read_tasks",
     "score_prose",
@@ -101,7 +103,7 @@ def _scoring_batches(
     rows = [row for document in documents for row in _scored_rows(tokenizer, document.text, window)]
     rows.sort(key=len)
     for start in range(0, len(rows), batch):
-        yield _padded(rows[start : start + batch], tokenizer.pad_token_id)
+        yield padded(rows[start : start + batch], tokenizer.pad_token_id)
 
 
 def _scored_rows(
@@ -115,8 +117,8 @@ def _scored_rows(
         yield [(token, IGNORED if i < seen else label) for i, (token, label) in enumerate(pairs)]
 
 
-def _padded(rows: Sequence[Sequence[tuple[int, int]]], pad: int) -> tuple[Tensor, Tensor]:
-    """Padded on the right, where causal attention never looks."""
+def padded(rows: Sequence[Sequence[tuple[int, int]]], pad: int) -> tuple[Tensor, Tensor]:
+    """Tokens and labels, int64 [B, T], padded on the right, where causal attention never looks."""
     width = max(len(row) for row in rows)
     full = [list(row) + [(pad, IGNORED)] * (width - len(row)) for row in rows]
     both = torch.tensor(full)
@@ -140,8 +142,8 @@ def exact_match(
     right: dict[int, dict[str, list[bool]]] = {depth: {} for depth in exits}
     for start in range(0, len(examples), batch):
         part = examples[start : start + batch]
-        rows = [_answer_row(tokenizer, example) for example in part]
-        inputs, labels = (item.to(model.device) for item in _padded(rows, tokenizer.pad_token_id))
+        rows = [answer_row(tokenizer, example) for example in part]
+        inputs, labels = (item.to(model.device) for item in padded(rows, tokenizer.pad_token_id))
         for depth, logits in exit_logits(model, inputs, exits).items():
             hits = ((logits.argmax(-1) == labels) | (labels == IGNORED)).all(-1)
             for example, hit in zip(part, hits.tolist(), strict=True):
@@ -149,7 +151,8 @@ def exact_match(
     return {d: {task: sum(hits) / len(hits) for task, hits in found.items()} for d, found in right.items()}
 
 
-def _answer_row(tokenizer: PreTrainedTokenizerFast, example: Example) -> list[tuple[int, int]]:
+def answer_row(tokenizer: PreTrainedTokenizerFast, example: Example) -> list[tuple[int, int]]:
+    """Pairs of a token and its label, the next token; IGNORED before the answer."""
     prompt = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
     answer = tokenizer(f" {example.answer}\n", add_special_tokens=False)["input_ids"]
     ids = prompt + answer

@@ -15,7 +15,7 @@ from .batches import TokenStreams
 from .corpus import Corpus, corpus_hash
 from .train import Cost, Settings
 
-__all__ = ["training_record"]
+__all__ = ["host", "training_record"]
 
 
 def training_record(
@@ -26,7 +26,7 @@ def training_record(
         "architecture": asdict(architecture),
         "settings": asdict(settings),
         "cost": asdict(cost),
-        "host": _host(),
+        "host": host(),
         "text": {
             "python": platform.python_version(),
             "corpus_sha256": corpus_hash(corpus),
@@ -36,7 +36,8 @@ def training_record(
     }
 
 
-def _host() -> dict[str, str | int]:
+def host() -> dict[str, str | int]:
+    """What the training ran on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name()
     return {"device": device, "cores": os.cpu_count() or 1, "torch": torch.__version__}
 

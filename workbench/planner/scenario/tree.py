@@ -19,7 +19,7 @@ import yaml
 from workbench.errors import InputError
 from workbench.planner.scenario.units import in_unit
 
-__all__ = ["LARGEST_BYTES", "Item", "item_of", "read_tree", "value_of"]
+__all__ = ["LARGEST_BYTES", "Item", "item_of", "read_tree", "value_of", "yaml_text"]
 
 LARGEST_BYTES = 1_000_000
 """Of a file; a scenario has a thousandth of it."""
@@ -169,6 +169,12 @@ def read_tree(source: str, text: str | None = None) -> Item:
         return _json(text, name) if _is_json(source, text) else _yaml(text, name)
     except RecursionError as error:
         raise InputError(f"{name} is nested too deeply for a scenario") from error
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """JSON's types as YAML that ``read_tree`` reads back."""
+    text: str = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def value_of(text: str, source: str, path: str) -> Item:
