@@ -138,6 +138,8 @@ def test_a_hybrid_pays_where_neither_end_nor_a_coin_is_as_good() -> None:
     )
     assert "does not pay: the edge alone" in routing_verdict(expected(0.8, 0.03), edge, cloud)
     assert "does not pay: the cloud alone" in routing_verdict(expected(0.97, 0.2), edge, cloud)
+    better = routing_verdict(expected(0.999, 0.2), edge, cloud)
+    assert "does not pay: it costs more than the cloud alone (99.9% right at 200 ms" in better
     assert "does not pay: a coin" in routing_verdict(expected(0.9, 0.09), edge, cloud)
     assert routing_verdict(expected(0.9, 0.09), edge, cloud, cost="bytes").startswith(
         "The hybrid does not pay"

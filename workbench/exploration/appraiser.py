@@ -148,7 +148,7 @@ class Appraiser:
     def _ready_child(self) -> Child:
         """Starting takes seconds: a change of mind does not begin it anew."""
         if self._child is None:
-            config = {"model": str(self._model.source)}
+            config = {"model": self._model.reference}
             self._child = Child("workbench.evaluation.worker", config, _ENVIRONMENT)
             self._child.receive(_ANSWER_S, stop=self._closing)
         return self._child

@@ -42,7 +42,7 @@ class Replay:
     rate_per_s: float = 4.0  # of their arrival, Poisson
     clock: str = "virtual"  # see ``deploy``
     outage: tuple[float, float] | None = None  # from and to, in seconds
-    seed: int = 0
+    seed: int = 11
     tagged: bool = False  # whether requests say what they are; else routing has to find out
     calibration: Calibration | None = None
 

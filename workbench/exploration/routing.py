@@ -34,9 +34,9 @@ __all__ = [
 
 _MODULE = re.compile(r"(?P<model>.+?) @(?P<bits>\d+)b(?: \+ (?P<adapter>.+))?")
 _SHARES = tuple(round(0.1 * i, 1) for i in range(11))  # of baselines that mix edge and cloud
-_WIRE = "int8"  # of the splits that are offered
+_WIRE, _WIDE = "int8", 16  # codec and weight bits of the splits that are offered, and bits in the cloud
 _KEPT = 24  # outlooks
-_AS_GOOD = 0.01  # of quality: less than two standard errors of a difference over the shipped examples
+_AS_GOOD = 0.005  # of quality: four of the 840 shipped examples
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RoutingSetting:
     edge: DeviceProfile
     cloud: DeviceProfile
     link: LinkProfile
-    threshold: float = 0.8  # calibrated probability of being right, below which the default is asked too
+    threshold: float = 0.9  # calibrated probability of being right, below which the default is asked too
     cost: str = "latency"  # what quality is held against, of ``plots.routing.COSTS``
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class RoutingSetting:
             raise UnknownNameError("cost", self.cost, COSTS)
 
     def placed(self, **placements: Placement) -> RoutingSetting:
-        """With some features elsewhere. What needs a link falls back as before, as the default does, or waits.
+        """With some features elsewhere. What needs a link falls back as before, like the default, or waits.
 
         Raises:
             UnknownNameError: the plan has no such feature.
@@ -123,10 +123,10 @@ def placements_of(feature: str, plan: Plan, known: Known) -> dict[str, Placement
             continue
         n = known.profiles[model].n_blocks
         other = None if model == plan.model else model
-        tail = ("" if bits == 16 else f", {bits} bit") + (f" + {adapter}" if adapter else "")
+        tail = ("" if bits == _WIDE else f", {bits} bit") + (f" + {adapter}" if adapter else "")
         local = Placement(Partition.unsplit(n, EDGE, bits), model=other, adapter=adapter)
         found[f"edge: {model}{tail}"] = local
-        if other is None and adapter is None:
+        if other is None and adapter is None and bits == _WIDE:
             for at in range(2, n, 2):
                 cut = Partition.split(n, at, bits, bits)
                 found[f"split at {at}: {model}{tail}"] = Placement(cut, _WIRE)
@@ -249,6 +249,8 @@ def routing_verdict(here: Expected, edge: Expected, cloud: Expected, *, cost: st
         return f"The hybrid does not pay: the edge alone is as good and costs no more ({own}; {ends})"
     if _beats(cloud, here, cost):
         return f"The hybrid does not pay: the cloud alone is as good and costs no more ({own}; {ends})"
+    if count.of(here) > count.of(cloud):
+        return f"The hybrid does not pay: it costs more than the cloud alone ({own}; {ends})"
     mixed = _mixture_cost(here, edge, cloud, cost)
     if mixed is not None and mixed <= count.of(here):
         told = f"a coin between both would be as good at {count.text(mixed)}"

@@ -198,5 +198,3 @@ def _page(runs: Sequence[Run]) -> str:
             f"<details><summary>Code</summary><pre>{escape(run.setting.code())}</pre></details>",
         ]
     return document("Runs", sections)
-
-

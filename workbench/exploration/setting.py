@@ -125,9 +125,7 @@ class Setting:
     def key(self) -> str:
         """What a request depends on: settings that differ only in what they do not use share it."""
         data = {"plan": self.plan.to_dict(), **self.request, "link_kind": self.link_kind}
-        used = {
-            place: self.devices[place].to_dict() for place in {EDGE, *self.plan.partition.places}
-        }
+        used = {place: self.devices[place].to_dict() for place in {EDGE, *self.plan.partition.places}}
         link = self.link.to_dict() if CLOUD in self.plan.partition.places else None
         return content_key([data, used, link])
 

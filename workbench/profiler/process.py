@@ -35,7 +35,7 @@ def ask(
         WorkbenchError: what it failed with.
     """
     widths = sorted(bits, reverse=True)
-    request = {"task": task, "model": str(model.source), "bits": widths, "budget_s": budget_s}
+    request = {"task": task, "model": model.reference, "bits": widths, "budget_s": budget_s}
     environment = {**os.environ, **WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(threads_for(model.profile))}
     with tempfile.TemporaryFile() as errors:
         answer, in_time = _answer(request, environment, errors, on_step)

@@ -93,15 +93,47 @@ class Outlook:
         if self._cloud is None:
             raise PlanError("nothing of the plan runs in the cloud: give its default a place there")
 
-    def at(self, threshold: float, thresholds: Mapping[str, float] | None = None) -> Expected:
+    def at(
+        self,
+        threshold: float,
+        thresholds: Mapping[str, float] | None = None,
+        modules: Mapping[str, str] | None = None,
+    ) -> Expected:
         """Each feature on its own module; where that is local, below the threshold the cloud is asked too.
 
         Args:
             thresholds: of single features; the others have the first.
+            modules: keys of the plan for features that another one's module answers.
         """
-        own = {f: own_module(self.plan, f) for f in self.shares}
+        own = {f: own_module(self.plan, f) for f in self.shares} | dict(modules or {})
         until = {f: (thresholds or {}).get(f, threshold) for f in self.shares}
         return self._expected(own, until, threshold=threshold, name="hybrid")
+
+    def tuned(
+        self, per_second: float, thresholds: Iterable[float] = THRESHOLDS
+    ) -> tuple[dict[str, str], dict[str, float]]:
+        """The best module of each feature (its own, the edge's or the cloud's) and the best threshold there.
+
+        Args:
+            per_second: quality that a second of mean latency must bring.
+            thresholds: that are tried.
+        """
+        modules, until = {}, {}
+        for feature in self.shares:
+            keys = (self._edge_modules[feature], own_module(self.plan, feature), str(self._cloud))
+            worth = {
+                (key, threshold): self._worth(feature, key, threshold, per_second)
+                for key in dict.fromkeys(keys)
+                for threshold in (thresholds if self.plan.features[key].is_local else (0.0,))
+            }
+            modules[feature], until[feature] = max(worth, key=lambda choice: (worth[choice], -choice[1]))
+        return modules, until
+
+    def _worth(self, feature: str, module: str, threshold: float, per_second: float) -> float:
+        column = self._column(feature, module)
+        if threshold > 0 and feature != CONTINUE:
+            column = _passed_on(column, self._cloud_column(feature), column.sure < threshold)
+        return float(column.quality.mean() - per_second * column.latency_s.mean())
 
     def curve(self, thresholds: Iterable[float] = THRESHOLDS) -> tuple[Expected, ...]:
         """The same for many thresholds."""

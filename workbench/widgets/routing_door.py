@@ -22,7 +22,7 @@ def place(
     edge: DeviceProfile | str = "raspberry-pi-5",
     cloud: DeviceProfile | str = "h100-sxm",
     link: LinkProfile | str = "lte",
-    threshold: float = 0.8,
+    threshold: float = 0.9,
     known: Known | None = None,
 ) -> RoutingPanel:
     """A panel about where features run, and whether that pays. Put it last in a cell.

@@ -33,7 +33,8 @@ from workbench.widgets.worker import Worker
 
 __all__ = ["RoutingPanel"]
 
-_PROMPT = 46  # characters of a prompt in the table
+_PROMPT, _ANSWER = 30, 28  # characters of either in the table of requests
+_RIGHT = {True: "✓", False: "✗", None: ""}
 
 
 class RoutingPanel(EndsOfPanel):
@@ -332,14 +333,14 @@ def _summary(found: Replayed) -> str:
     times = [of.latency_s["mean"] for of in (report, predicted)]
     scale = Scale.seconds(max(times))
     latency = (
-        f"; mean latency {scale.text(times[0])} ({report.label}), modelled beforehand {scale.text(times[1])}"
+        f"; mean latency {scale.text(times[0])} ({report.label}), by the cost model {scale.text(times[1])}"
     )
     return said + right + edge + latency
 
 
 def _requests_table(report: Report) -> str:
     """A row per request; the answer on the ground of where it was made."""
-    columns = ("#", "prompt", "is", "taken for", "module", "outcome", "latency", "right", "answer")
+    columns = ("#", "prompt", "answer", "right", "taken for", "module", "outcome", "latency")
     head = "".join(f"<th scope='col'>{name}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(_cells(i, one))}</tr>" for i, one in enumerate(report.served, start=1))
     inner = f"<table class='wb-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -351,12 +352,12 @@ def _cells(number: int, one: Served) -> Iterator[str]:
     text = one.request.prompt.replace("\n", " ")
     prompt = text if len(text) <= _PROMPT else text[: _PROMPT - 1] + "…"
     reason = one.refused or (one.settled.reason if one.settled else "")
+    truth, taken = one.request.truth or "", one.taken or ""
+    wrong = f" (is {truth})" if truth and truth != taken else ""
     seconds = one.latency_s
-    yield f"<th scope='row'>{number}</th>"
-    yield f"<td title='{escape(text)}' style='text-align:left'>{escape(prompt)}</td>"
-    yield f"<td>{escape(one.request.truth or '')}</td><td>{escape(one.taken or '')}</td>"
-    yield f"<td>{escape(one.module or '')}</td>"
+    left = "style='text-align:left'"
+    yield f"<th scope='row'>{number}</th><td title='{escape(text)}' {left}>{escape(prompt)}</td>"
+    yield f"<td {left}>{answer_html(one, longest=_ANSWER)}</td>"
+    yield f"<td>{_RIGHT[one.right]}</td><td>{escape(taken + wrong)}</td><td>{escape(one.module or '')}</td>"
     yield f"<td title='{escape(reason)}'>{escape(mark_of(one) or one.outcome)}</td>"
     yield f"<td>{'' if seconds is None else Scale.seconds(seconds).text(seconds)}</td>"
-    yield f"<td>{ {True: '✓', False: '✗', None: ''}[one.right] }</td>"
-    yield f"<td style='text-align:left;white-space:normal'>{answer_html(one)}</td>"

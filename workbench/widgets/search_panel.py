@@ -370,7 +370,7 @@ class SearchPanel:
         self._open(study.name)
 
     def _open(self, name: str) -> None:
-        source = None if isinstance(self._model, ModelProfile) else str(self._model.source)
+        source = None if isinstance(self._model, ModelProfile) else self._model.reference
         self._runner = StudyRunner(
             self._path,
             name,

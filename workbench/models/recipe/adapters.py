@@ -60,7 +60,7 @@ ADAPTERS = {
     for recipe in (
         AdapterRecipe("arithmetic", "arithmetic", "tiny@4", rank=12, steps=800),
         AdapterRecipe("reverse", "reverse", "tiny@2", rank=24, steps=600),
-        AdapterRecipe("translate", "translate", "tiny@2", rank=24, steps=400),
+        AdapterRecipe("recall", "recall", "tiny@2", rank=24, steps=500),
     )
 }
 _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

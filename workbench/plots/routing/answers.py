@@ -40,30 +40,32 @@ def made_by(trace: RequestTrace) -> str:
     return CLOUD if CLOUD in places else EDGE
 
 
-def answer_html(served: Served) -> str:
-    """The answer on the ground of its place; before it, struck out, what the edge was not sure enough of."""
+def answer_html(served: Served, *, longest: int = 400) -> str:
+    """The answer on the ground of its place; before it, struck out, what the edge was not sure enough of.
+
+    Args:
+        longest: characters of each text that are shown; all of it comes up where the mouse rests.
+    """
     if served.refused is not None:
         return f"<i>refused: {escape(served.refused)}</i>"
-    drafts = [_marked(trace.text, made_by(trace), _DRAFT) for trace in served.traces[:-1]]
-    return " ".join([*drafts, *(_marked(trace.text, made_by(trace)) for trace in served.traces[-1:])])
+    drafts = [_marked(trace.text, made_by(trace), longest, _DRAFT) for trace in served.traces[:-1]]
+    last = [_marked(trace.text, made_by(trace), longest) for trace in served.traces[-1:]]
+    return " ".join([*drafts, *last])
 
 
 def answer_legend() -> str:
     """What the grounds of ``answer_html`` mean."""
     grounds = [_marked(ground.title, place) for place, ground in _GROUNDS.items()]
-    return " ".join([*grounds, _marked("the edge was not sure enough of it", EDGE, _DRAFT)])
+    return " ".join([*grounds, _marked("not sure enough", EDGE, more=_DRAFT)])
 
 
-def _marked(text: str, place: str, more: str = "") -> str:
-    ground = _GROUNDS[place]
+def _marked(text: str, place: str, longest: int = 80, more: str = "") -> str:
+    ground, line = _GROUNDS[place], " ⏎ ".join(text.strip("\n").split("\n")) or "∅"
     left, right = ground.colours
     style = (
         f"background:linear-gradient(90deg,{tinted(left, 0.22)},{tinted(right, 0.22)});"
         f"border-bottom:2px {ground.line} {PALETTE[right]};border-radius:2px;padding:0 2px;{more}"
     )
-    return f"<span class='wb-{place}' title='{ground.title}' style='{style}'>{escape(_line(text))}</span>"
-
-
-def _line(text: str) -> str:
-    """On one line, as a table shows it."""
-    return " ⏎ ".join(text.strip("\n").split("\n")) or "∅"
+    shown = line if len(line) <= longest else line[: longest - 1] + "…"
+    title = ground.title if shown == line else f"{ground.title}: {line}"
+    return f"<span class='wb-{place}' title='{escape(title)}' style='{style}'>{escape(shown)}</span>"

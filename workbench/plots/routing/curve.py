@@ -18,7 +18,7 @@ __all__ = ["COSTS", "CURVES", "Cost", "quality_cost", "quality_cost_parts"]
 
 _WHOLE = Panel("", (0.0, 1.0), (0.0, 1.0), "Quality over cost")
 _ROOM = 0.08  # of the range, around the points
-_LEAST_SPAN = 4.0  # per cent of quality that an axis shows at least
+_LEAST_SPAN, _MOST = 4.0, 100.5  # per cent of quality that an axis shows at least, and where it ends
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,12 @@ def quality_cost_parts(
     drawn = _Drawn(axis, scale, panel)
     data = [drawn.trace(name, curves.get(name, ())) for name in CURVES]
     data.append(drawn.here(here))
-    across = {"title": {"text": f"{axis.title} ({scale.unit})"}, **_range([drawn.x(e) for e in points], 0.0)}
-    up = {"title": {"text": "quality (%)"}, **_range([100 * e.quality for e in points], _LEAST_SPAN)}
+    across = {
+        "title": {"text": f"{axis.title} ({scale.unit})"},
+        "range": _range([drawn.x(e) for e in points], 0.0),
+    }
+    quality = _range([100 * e.quality for e in points], _LEAST_SPAN)
+    up = {"title": {"text": "quality (%)"}, "range": [quality[0], min(quality[1], _MOST)]}
     return {"data": data, "layout": panel.layout(across, up)}
 
 
@@ -125,15 +129,15 @@ def _source(curves: Mapping[str, Sequence[Expected]]) -> str:
     return f"answers measured, costs {' and '.join(labels) or 'modelled'}, one request at a time"
 
 
-def _range(values: Sequence[float], least: float) -> dict[str, object]:
+def _range(values: Sequence[float], least: float) -> list[float]:
     """With room around all that is drawn."""
     if not values:
-        return {"range": [0.0, 1.0]}
+        return [0.0, 1.0]
     low, high = min(values), max(values)
     span = max(high - low, least, 1e-9 + 0.02 * abs(high))
     middle = (low + high) / 2
     reach = span * (0.5 + _ROOM)
-    return {"range": [middle - reach, middle + reach]}
+    return [middle - reach, middle + reach]
 
 
 @dataclass(frozen=True)

@@ -202,9 +202,10 @@ class _Drawn:
             found.append(self._note(middle, row - 0.3, placement.wire, PALETTE["orange"], "center", 10))
         if (module := self._module(name)) and placement.place is not None:
             last = placement.partition.stages[-1]
-            inside = last.n_blocks > 0.75 * self.n
-            at = self.x(last.place, last.start + 0.15 if inside else last.stop + 0.06 * self.n)
-            found.append(self._note(at, row, module, "#ffffff" if inside else INK, size=11))
+            is_full = last.n_blocks > 0.75 * self.n  # then there is room in the other column
+            other = CLOUD if last.place == EDGE else EDGE
+            at = self.x(other, 0.15) if is_full else self.x(last.place, last.stop + 0.06 * self.n)
+            found.append(self._note(at, row, module, INK, size=11))
         return found
 
     def _module(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ _LANES = {
 _THIN = {EDGE: 0.7, CLOUD: 0.7, _LINK: 0.34}  # of a row: a transfer may overlap computing
 _ON_LINK = ("uplink", "downlink")
 _NEAR = 1 / 800  # spans nearer than this share of the whole are drawn as one
-_LONGEST_HOVER = 90
+_LONGEST_HOVER, _LINE = 90, 96  # characters
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,14 @@ def replay_timeline(report: Report, outages: Sequence[tuple[float, float]] = ())
 def _heading(report: Report) -> str:
     counts = ", ".join(f"{n} {name}" for name, n in outcome_counts(report).items())
     latency = report.latency_s
-    times = "" if not latency else f"; mean {latency['mean']:.3g} s, p95 {latency['p95']:.3g} s"
-    return f"{report.label}; {report.n} requests: {counts or 'none'}{times}"
+    mean, p95 = (_seconds(latency[name]) if latency else "" for name in ("mean", "p95"))
+    times = f"; mean latency {mean}, slowest 5 % {p95}" if latency else ""
+    said = f"{report.label}; {report.n} requests: {counts or 'none'}{times}"
+    return "<br>".join(textwrap.wrap(said, _LINE))
+
+
+def _seconds(seconds: float) -> str:
+    return Scale.seconds(seconds).text(seconds)
 
 
 def _waiting(served: Sequence[Served], scale: Scale) -> go.Bar:
@@ -176,8 +183,7 @@ def _told(one: Served) -> str:
     if one.refused is not None:
         return f"<b>{text}</b><br>refused: {escape(one.refused[:_LONGEST_HOVER])}"
     taken = f"taken for {one.taken}, answered by {one.module}" if one.taken else f"answered by {one.module}"
-    latency = Scale.seconds(one.latency_s or 0.0).text(one.latency_s or 0.0)
-    waited = Scale.seconds(one.queued_s).text(one.queued_s)
+    latency, waited = _seconds(one.latency_s or 0.0), _seconds(one.queued_s)
     label = one.trace.label if one.trace else ""
     return f"<b>{text}</b><br>{escape(taken)}, {one.outcome}<br>{latency}, of that waiting {waited} ({label})"
 
@@ -190,7 +196,7 @@ def _marks(mark: Mark, rows: Sequence[tuple[int, Served]], scale: Scale) -> go.S
         y=[i for i, _ in rows],
         marker={
             "symbol": mark.symbol,
-            "size": 10,
+            "size": 9,
             "color": PALETTE[mark.colour],
             "line": {"width": 1, "color": INK},
         },
