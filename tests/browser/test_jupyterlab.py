@@ -56,7 +56,9 @@ def _drawn(cells: Locator) -> list[int]:
 
 
 def _has_marks(cell: Locator) -> bool:
-    marks = cell.locator("svg.main-svg .trace, svg.main-svg .point, svg.main-svg .bars").first
+    marks = cell.locator(
+        "svg.main-svg .trace, svg.main-svg .point, svg.main-svg .bars, svg.main-svg .hm"
+    ).first
     box = cell.locator(SHOWN).first.bounding_box()
     return marks.count() > 0 and box is not None and box["height"] > 100
 

@@ -37,10 +37,10 @@ from workbench.routing.policies import (
     make_policy,
 )
 from workbench.routing.rehearsal import Rehearsal
-from workbench.routing.request import Request
+from workbench.routing.request import CONTINUE, Request
 from workbench.routing.sensitive import Finding, find_sensitive
 from workbench.routing.shipped import shipped_classifier
-from workbench.routing.workload import CONTINUE, Workload, bursts, poisson, shipped_pool
+from workbench.routing.workload import Workload, bursts, poisson, shipped_pool
 
 __all__ = [
     "CONTINUE",

@@ -18,7 +18,7 @@ from workbench.plan import DEFAULT_FEATURE, Plan
 from workbench.profiles import DATA
 from workbench.routing.calibration import Calibration
 from workbench.routing.modules import edge_module
-from workbench.routing.workload import CONTINUE
+from workbench.routing.request import CONTINUE
 from workbench.trace import Label
 
 __all__ = ["AnswerTable", "ModuleAnswers", "calibrated", "module_of", "shipped_answers"]

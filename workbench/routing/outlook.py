@@ -20,7 +20,7 @@ from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.routing.answer_table import AnswerTable, module_of
 from workbench.routing.calibration import Calibration
 from workbench.routing.modules import cloud_module, edge_module, own_module
-from workbench.routing.workload import CONTINUE
+from workbench.routing.request import CONTINUE
 from workbench.trace import Label
 
 __all__ = ["THRESHOLDS", "Expected", "Outlook", "area_under"]

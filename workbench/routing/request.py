@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from workbench.errors import InputError
 
-__all__ = ["Request"]
+__all__ = ["CONTINUE", "Request"]
+
+CONTINUE = "continue"
+"""The feature of open prose: it goes on as the model likes, and has no right answer."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,10 @@ from workbench.errors import InputError, UnknownNameError
 from workbench.files import write_text
 from workbench.plan import Plan
 from workbench.profiles import DATA
-from workbench.routing.request import Request
+from workbench.routing.request import CONTINUE, Request
 
-__all__ = ["CONTINUE", "Workload", "bursts", "held_out_prose", "poisson", "shipped_pool"]
+__all__ = ["Workload", "bursts", "held_out_prose", "poisson", "shipped_pool"]
 
-CONTINUE = "continue"
-"""The feature of open prose: it goes on as the model likes, and has no right answer."""
 _PROSE_CHARACTERS, _LEAST_CHARACTERS = 120, 40
 _FIELDS = ("arrival_s", "feature", "prompt", "max_new_tokens", "answer", "truth")
 _REQUIRED = ("arrival_s", "prompt")

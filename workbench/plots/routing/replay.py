@@ -19,7 +19,7 @@ from workbench.trace import Span
 
 __all__ = ["MARKS", "Mark", "mark_of", "outcome_counts", "replay_timeline"]
 
-_ROW_PX, _FRAME_PX, _TOP_PX = 17, 174, 106
+_ROW_PX, _FRAME_PX, _TOP_PX = 17, 160, 92
 _LINK = "link"
 _LANES = {
     EDGE: ("on the edge", "green", ""),

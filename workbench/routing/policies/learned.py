@@ -12,7 +12,7 @@ from workbench.routing.classifier import Classifier
 from workbench.routing.modules import edge_module, own_module
 from workbench.routing.policies.base import Policy, Route, Situation, check_share
 from workbench.routing.policies.reading import LEAST_SURE, Reader
-from workbench.routing.request import Request
+from workbench.routing.request import CONTINUE, Request
 
 __all__ = ["Cascade", "Classified", "Hybrid"]
 
@@ -58,7 +58,7 @@ class Cascade(Policy):
             own = own_module(plan, taken.feature)
             reason = f"{taken.reason}; nothing runs on the edge alone"
             return Route(taken.feature, own, reason, sureness=taken.sureness)
-        target = _above(plan, module)
+        target = _above(plan, module, taken.feature)
         reason = f"{taken.reason}; the edge first" + _until(target, self.threshold)
         return Route(taken.feature, module, reason, target, self.threshold, taken.sureness)
 
@@ -91,7 +91,7 @@ class Hybrid(Policy):
         module = own_module(plan, taken.feature)
         threshold = self.thresholds.get(taken.feature, self.threshold)
         local = plan.features[module].is_local
-        target = _above(plan, module) if local and threshold > 0 else None
+        target = _above(plan, module, taken.feature) if local and threshold > 0 else None
         reason = taken.reason + _until(target, threshold)
         kept = threshold if target else 0.0
         return Route(taken.feature, module, reason, target, kept, taken.sureness)
@@ -100,10 +100,10 @@ class Hybrid(Policy):
         return _confidence(self.calibration, route, logprobs)
 
 
-def _above(plan: Plan, module: str) -> str | None:
-    """The default, unless it is the same thing."""
+def _above(plan: Plan, module: str, feature: str) -> str | None:
+    """The default, unless it is the same thing; nobody for open text, where no answer is right."""
     same = plan.features[module] == plan.default and plan.model_of(module) == plan.model_of()
-    return None if module == DEFAULT_FEATURE or same else DEFAULT_FEATURE
+    return None if module == DEFAULT_FEATURE or same or feature == CONTINUE else DEFAULT_FEATURE
 
 
 def _until(target: str | None, threshold: float) -> str:
