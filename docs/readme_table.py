@@ -67,6 +67,14 @@ ROWS = {
     "depth_hypervolume_share": Row("bits per block: hypervolume of the planner ÷ oracle", "1", "{:.3f}"),
     "online_regret": Row("moving along traces: regret of the online policy", "–", "{:.0%}"),
     "static_regret": Row("… of the best plan that never moves", "–", "{:.0%}"),
+    "hybrid_quality_ratio": Row("best hybrid on LTE: quality ÷ cloud-only's", "≥ 0.95", "{:.3f}"),
+    "hybrid_edge_share": Row("… requests served on the edge alone", "≥ 60 %", "{:.0%}"),
+    "hybrid_p95_ratio": Row("… 95th percentile of latency ÷ cloud-only's", "≤ 0.5", "{:.2f}"),
+    "oracle_area_gap": Row("… area under quality over latency, short of the oracle's", "≤ 10 %", "{:.1%}"),
+    "pocket_quality_ratio": Row("an edge of two blocks: quality ÷ cloud-only's", "–", "{:.3f}"),
+    "pocket_edge_share": Row("… served by these alone", "–", "{:.0%}"),
+    "routing_ms": Row("deciding who answers a request (ms)", "< 2", "{:.2f}"),
+    "latency_prediction_error": Row("mean latency of requests at once, predicted: off", "≤ 10 %", "{:.1%}"),
     "residue_after_kill": Row("left after killing an owner at 40 points", "0", "{:.0f}"),
 }
 HOST = {"processor": "{}", "cpus": "{} processor threads", "gpu": "{}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -93,19 +94,17 @@ def stage_bytes(
     model: ModelProfile, stage: Stage, batch: int = 1, prompt_tokens: int = 64, new_tokens: int = 32
 ) -> PlaceBytes:
     """Bytes of one stage at the end of a request."""
-    blocks = range(stage.start, stage.stop)
-    element = activation_bits(stage.bits) // 8
-    packed = sum(
-        weight_bytes(model.block_params[b], model.block_quantizable[b], bits)
-        for b, bits in zip(blocks, stage.widths, strict=True)
-    )
+    own, element = slice(stage.start, stage.stop), activation_bits(stage.bits) // 8
+    shapes = Counter(zip(model.block_params[own], model.block_quantizable[own], stage.widths, strict=True))
+    packed = sum(n * weight_bytes(*shape) for shape, n in shapes.items())  # most blocks are alike
     ends = (model.embedding_params * element if stage.embedding else 0) + (
         head_bytes(model, stage.bits) if stage.head else 0
     )
     if stage.is_whole and model.tied:
         ends -= min(model.embedding_params, head_elements(model)) * element
     context = prompt_tokens + new_tokens
-    cached = sum(model.kv_elements[b] * min(context, model.window[b] or context) * element for b in blocks)
+    caches = Counter(zip(model.kv_elements[own], model.window[own], strict=True))
+    cached = sum(n * kept * min(context, window or context) * element for (kept, window), n in caches.items())
     alive = _activation_elements(model, stage, batch, prompt_tokens)
     return PlaceBytes(round(packed) + ends, cached * batch, alive * element)
 
@@ -114,17 +113,21 @@ def _activation_elements(model: ModelProfile, stage: Stage, batch: int, tokens: 
     """Numbers alive at once, at the peak of a prompt's pass: before the blocks, in one, or at the head."""
     rows = batch * tokens
     came_in = 0 if stage.embedding else rows * model.boundary_elements[stage.start]
-    blocks = [_block_elements(model, block, batch, tokens) for block in range(stage.start, stage.stop)]
+    shapes: set[tuple[int, int] | None] = set(model.activations[stage.start : stage.stop])
+    if stage.n_blocks and not shapes:
+        shapes = {None}
+    blocks = [_block_elements(model, shape, batch, tokens) for shape in shapes]
     first = round(_EMBEDDING_ROWS * rows * model.boundary_elements[0]) if stage.embedding else 0
     norm = _NORM_ROWS[activation_bits(stage.bits)] * rows * model.hidden
     head = norm + batch * model.vocab if stage.head else 0
     return came_in + max(first, head, *blocks)
 
 
-def _block_elements(model: ModelProfile, block: int, batch: int, tokens: int) -> int:
-    if not model.activations:
+def _block_elements(model: ModelProfile, shape: tuple[int, int] | None, batch: int, tokens: int) -> int:
+    """Of a block that keeps so many numbers per token and per pair of tokens; None where nobody counted."""
+    if shape is None:
         return _ACTIVATION_ROWS * model.hidden * batch * tokens
-    per_token, per_pair = model.activations[block]
+    per_token, per_pair = shape
     return batch * tokens * (per_token + tokens * per_pair)
 
 

@@ -69,11 +69,14 @@ def lateness_s(way: OneWay, packets: int) -> float:
     line once more. Delays are taken as normally distributed.
     """
     own_s = way.jitter_s * math.sqrt(1 - way.jitter_correlation)  # what packets do not have in common
-    if own_s == 0 or packets <= 1:
-        return 0.0
-    apart = _FRAME_BITS / way.rate_bps / own_s
+    return 0.0 if own_s == 0 or packets <= 1 else own_s * _latest(packets, _FRAME_BITS / way.rate_bps / own_s)
+
+
+@lru_cache(maxsize=4096)
+def _latest(packets: int, apart: float) -> float:
+    """Of packets so many standard deviations apart."""
     apart = float(f"{apart:.2g}")
-    return own_s * _largest(min(packets, 1 + math.ceil(2 * _FAR / apart), 400), apart)
+    return _largest(min(packets, 1 + math.ceil(2 * _FAR / apart), 400), apart)
 
 
 @lru_cache(maxsize=4096)

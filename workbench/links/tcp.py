@@ -125,7 +125,15 @@ class TcpFlow(Flow):
         self._peak = 0.0  # most in flight since nothing was
 
     def transfer_s(self, n_bytes: int, at_s: float) -> float:
-        return self.arrivals_s((n_bytes,), at_s)[0] - at_s
+        # As ``arrivals_s`` of one message, without the lists: a plan asks for it a hundred times.
+        is_fresh = at_s > self.last_sent_s or self._clear_s < 0
+        end = n_bytes + (self._begin(at_s, n_bytes) if is_fresh else 0.0)
+        last = self._send(end)[-1]
+        there_s = last.at_s + (end - last.first) * last.byte_s + last.delay_s
+        there_s = max(self._with_losses([there_s], (end,), at_s)[0], self._arrived_s)
+        self._arrived_s = there_s
+        self._stream_bytes += end
+        return there_s - at_s
 
     def arrivals_s(self, sizes: Sequence[int], at_s: float) -> list[float]:
         """When each of several messages, written together at ``at_s``, has arrived whole.

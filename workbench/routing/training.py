@@ -19,8 +19,8 @@ from random import Random
 from workbench.models.recipe.corpus import Document, library_documents, without_overlap
 from workbench.models.recipe.tasks import TASKS, training_examples
 from workbench.routing.classifier import Classifier, fit
-from workbench.routing.shipped import CLASSIFIER_PATH
 from workbench.routing.request import CONTINUE
+from workbench.routing.shipped import CLASSIFIER_PATH
 from workbench.routing.workload import held_out_prose, shipped_pool
 
 __all__ = ["task_prompts", "train_shipped", "write_shipped"]
