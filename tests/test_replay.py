@@ -119,6 +119,8 @@ def test_with_no_link_the_edge_goes_on_and_the_rest_does_as_the_plan_says(virtua
             virtual.ask(RECALL, Tagged())
         with pytest.raises(OfflineError, match="no link"):
             virtual.generate("a", feature="copy")
+        with pytest.raises(OfflineError, match="nobody plugged one in"):
+            virtual.ask(COPY, Tagged())
     finally:
         virtual.plug_in()
     assert virtual.ask(RECALL, Tagged()).refused is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import cost
 from workbench.deployment.engine import Order
-from workbench.errors import CancelledRunError, InputError, RefusedError, WorkbenchError
+from workbench.errors import CancelledRunError, InputError, OfflineError, RefusedError, WorkbenchError
 from workbench.plan import QUEUE
 from workbench.routing import (
     Policy,
@@ -36,6 +36,7 @@ __all__ = ["predict_replay", "replay", "serve"]
 
 _LOOK_S = 0.05  # how late a stop may be noticed
 _STUCK_S = 300.0  # without a word of any request, while the link is there
+_NOBODY_S = 10.0  # that requests wait for a link which no outage's end will bring: somebody may plug it in
 Outages = Sequence[tuple[float, float]]
 
 
@@ -272,6 +273,7 @@ class _Wall:
         self._ready: deque[_InHand] = deque()
         self._queued: list[_InHand] = []  # until there is a link
         self._running: dict[int, _InHand] = {}
+        self._idle_since_s: float | None = None
 
     def run(self) -> Report:
         self._began_s = heard_s = perf_counter()
@@ -307,7 +309,11 @@ class _Wall:
             self._ready.extend(self._queued)
             self._queued.clear()
         elif self._queued and not (self._switches or self._running or self._ready or self._coming):
-            self._run.plug_in()  # nobody else will, and what waits is not lost
+            self._idle_since_s = self._idle_since_s or perf_counter()
+            if perf_counter() - self._idle_since_s > _NOBODY_S:
+                for hand in self._queued:
+                    self._desk.end(hand, self._now_s(), _no_end())
+                self._queued.clear()
 
     def _start_some(self) -> None:
         while self._ready and len(self._running) < self._run.slots:
@@ -402,8 +408,10 @@ class _Virtual:
         online = self._run.online and self._outage_end_s(hand.ready_s) is None
         module = self._desk.decide(hand, online=online)
         if module == QUEUE:
-            hand.ready_s = self._outage_end_s(hand.ready_s) or hand.ready_s
-            online = True
+            ends_s = self._outage_end_s(hand.ready_s)
+            if ends_s is None:
+                raise _no_end()
+            hand.ready_s, online = ends_s, True
             module = self._desk.decide(hand, online=True)
         answering: str | None = module
         while answering is not None:
@@ -413,6 +421,10 @@ class _Virtual:
 
     def _outage_end_s(self, at_s: float) -> float | None:
         return next((ends_s for begins_s, ends_s in self._outages if begins_s <= at_s < ends_s), None)
+
+
+def _no_end() -> OfflineError:
+    return OfflineError("it waited for a link, and nobody plugged one in: plug_in(), and ask again")
 
 
 def _switches(outages: Outages) -> Iterator[tuple[float, bool]]:
