@@ -1,6 +1,7 @@
 """What is predicted beside what is measured: requests over the kernel's netem, and published decode rates.
 
     python benchmarks/prediction.py [--json FILE] [--record FILE] [--quick]
+    python benchmarks/prediction.py --throttle none --beside FILE   # half of it, beside a record's other half
 
 80 cases: splits x weight bits x codecs x prompt and output lengths x links, with this host as it is and
 posing as a slower device. netem runs in this host's kernel, or where that has none inside user-mode Linux,
@@ -46,7 +47,7 @@ def main() -> None:
         ["--throttle", arguments.throttle] if arguments.throttle else []
     )
     run = run_where_netem_is("benchmarks.measures.prediction_run", *options)
-    cases: list[Case] = run["cases"]
+    cases: list[Case] = [*run["cases"], *_other_half(arguments)]
     rates, _ = published()
     figures = {**_figures(cases), **rates}
     _report(cases, figures, run["notes"])
@@ -72,7 +73,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--record", type=Path, help="write what README and the notebooks show there")
     parser.add_argument("--quick", action="store_true", help="a tenth of the cases, to try it out")
     parser.add_argument("--throttle", choices=("none", "dilation"), help="half of the cases")
+    parser.add_argument("--beside", type=Path, metavar="FILE", help="take the other half from this record")
     return parser.parse_args()
+
+
+def _other_half(arguments: argparse.Namespace) -> list[Case]:
+    """Of an earlier record, the cases of the throttle that was not measured now."""
+    if arguments.beside is None:
+        return []
+    earlier: list[Case] = json.loads(arguments.beside.read_text(encoding="utf-8"))["cases"]
+    return [case for case in earlier if case["throttle"] != arguments.throttle]
 
 
 def _figures(cases: Sequence[Case]) -> dict[str, float]:
