@@ -9,7 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.deployment import Deployment, cloud_only, decide, deploy, device, edge_only, predict, split
+    from workbench.deployment import (
+        Deployment,
+        cloud_only,
+        decide,
+        deploy,
+        device,
+        edge_only,
+        predict,
+        read_plan,
+        split,
+        write_plan,
+    )
     from workbench.errors import WorkbenchError
     from workbench.links import LinkTrace, link_trace, link_traces, make_link
     from workbench.models import Model, load_model
@@ -47,7 +58,9 @@ _HOMES = {
         "device",
         "edge_only",
         "predict",
+        "read_plan",
         "split",
+        "write_plan",
     ),
     "workbench.errors": ("WorkbenchError",),
     "workbench.links": ("LinkTrace", "link_trace", "link_traces", "make_link"),
@@ -116,10 +129,12 @@ __all__ = [
     "make_link",
     "place",
     "predict",
+    "read_plan",
     "search",
     "split",
     "survey",
     "watch",
+    "write_plan",
 ]
 
 

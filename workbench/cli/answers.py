@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from workbench.cli.text import print_json, table
-from workbench.deployment.plan_files import read_plan
+from workbench.deployment import read_plan
 from workbench.errors import InputError
 from workbench.evaluation import Example, answer_table
 from workbench.models import load_model

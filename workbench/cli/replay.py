@@ -11,7 +11,7 @@ from workbench import deployment
 from workbench.cli.options import setting_of
 from workbench.cli.route import named_policy
 from workbench.cli.text import print_json, table
-from workbench.deployment.plan_files import read_plan
+from workbench.deployment import read_plan
 from workbench.errors import InputError
 from workbench.routing import Report, Served, Workload, bursts, shipped_pool
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from workbench.cli.text import print_json, table
-from workbench.deployment.plan_files import read_plan
+from workbench.deployment import read_plan
 from workbench.errors import RefusedError
 from workbench.plan import Plan
 from workbench.routing import (

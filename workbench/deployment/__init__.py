@@ -2,6 +2,7 @@
 
 from workbench.deployment.decisions import decide, problem
 from workbench.deployment.deployment import Deployment, deploy
+from workbench.deployment.plan_files import plan_names, read_plan, write_plan
 from workbench.deployment.plans import HOST, cloud_only, device, edge_only, predict, profile_for, split
 
 __all__ = [
@@ -12,8 +13,11 @@ __all__ = [
     "deploy",
     "device",
     "edge_only",
+    "plan_names",
     "predict",
     "problem",
     "profile_for",
+    "read_plan",
     "split",
+    "write_plan",
 ]
