@@ -221,6 +221,7 @@ def test_what_was_written_before_there_were_bounds_keeps_its_key() -> None:
         ({"default": replace(CLOUD8, fallback="other"), "other": SPLIT8}, (), "needs the link itself"),
         ({"default": CLOUD8, "small": Placement(Partition.unsplit(4, EDGE))}, (), "disagree"),
         ({"default": CLOUD8, QUEUE: EDGE4}, (), "call the feature something else"),
+        ({"default": CLOUD8, "health": EDGE4}, (), "classes of data"),
         ({"default": CLOUD8}, (Bound("name", EDGE), Bound("name", CLOUD)), "more than once"),
         ({"default": CLOUD8}, (Bound("nmae", EDGE),), "neither a feature"),
         ({"default": CLOUD8, "a": SPLIT8}, (Bound("a", EDGE),), "a stays on the edge, but its placement"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,9 +13,16 @@ import pytest
 
 import workbench as wb
 from workbench.deployment.plan_files import read_plan
-from workbench.errors import BoundError, InputError, OfflineError, PlanError, UnknownNameError
+from workbench.errors import (
+    BoundError,
+    InputError,
+    OfflineError,
+    PeerLostError,
+    PlanError,
+    UnknownNameError,
+)
 from workbench.plan import CLOUD, DEFAULT_FEATURE, EDGE, QUEUE, Bound, Partition, Placement, Plan
-from workbench.routing import Cascade, EdgeOnly, Hybrid, Request, Tagged, Workload
+from workbench.routing import Cascade, EdgeOnly, Hybrid, Outages, Request, Tagged, Workload
 
 LINK = wb.LinkProfile(rtt_s=0.04, uplink_bps=10e6, downlink_bps=20e6)
 SMALL = Placement(Partition.unsplit(4, EDGE), model="tiny@4")
@@ -198,3 +208,55 @@ def test_the_shipped_hybrid_serves_every_feature_it_names() -> None:
     with wb.deploy(plan, *devices, wb.link("lte"), clock="virtual") as run:
         for feature in plan.features:
             assert run.generate("sort: b a =", max_new_tokens=2, feature=feature).n_tokens
+
+
+# ---- what must not leak from one request into another
+
+
+def test_a_replay_that_breaks_leaves_nothing_to_the_next_request(wall: wb.Deployment) -> None:
+    open_text = [Request(text, max_new_tokens=30) for text in ("Once upon a time", "The second", "A third")]
+    expected = wall.generate(COPY.prompt, feature="copy", max_new_tokens=6).text
+
+    def breaks(served: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wall.replay(Workload((SORT, *open_text)), Tagged(), on_served=breaks)
+    for _ in range(2):
+        assert wall.generate(COPY.prompt, feature="copy", max_new_tokens=6).text == expected
+
+
+def test_a_stop_in_an_outage_ends_soon_and_the_link_is_as_it_was(wall: wb.Deployment) -> None:
+    stop, began_s = threading.Event(), time.monotonic()
+    threading.Timer(0.8, stop.set).start()
+    wall.replay(Workload((replace(COPY, max_new_tokens=60),)), Tagged(), outages=[(0.3, 500.0)], stop=stop)
+    assert time.monotonic() - began_s < 15
+    assert wall.online
+    assert wall.ask(COPY, Tagged()).right
+
+
+def test_outages_that_touch_or_overlap_are_one(wall: wb.Deployment, virtual: wb.Deployment) -> None:
+    assert Outages.of([(0.0, 0.5), (0.5, 1.0)]) == Outages.of([(0.0, 1.0), (0.2, 0.4)])
+    late = Workload((replace(COPY, arrival_s=0.6),))
+    for run in (wall, virtual):
+        for spans in ([(0.0, 0.5), (0.5, 1.0)], [(0.0, 1.0), (0.2, 0.4)]):
+            served = run.replay(late, Tagged(), outages=spans).served[0]
+            assert (served.outcome, served.ready_s >= 1.0) == ("queued", True)
+            assert served.queued_s >= 0.39
+
+
+def test_one_feature_alone_is_not_routed() -> None:
+    devices = wb.device("raspberry-pi-5"), wb.device("h100-sxm")
+    with (
+        wb.deploy(PLAN, *devices, LINK, clock="virtual", feature="sort") as run,
+        pytest.raises(PlanError, match="only sort of the plan runs here"),
+    ):
+        run.ask(SORT, Tagged())
+
+
+def test_a_side_that_dies_ends_a_replay(slow: wb.DeviceProfile) -> None:
+    for clock in ("wall", "virtual"):
+        with wb.deploy(PLAN, slow, slow, LINK, clock=clock, slots=2) as run:
+            os.kill(run.pids[-1], signal.SIGKILL)
+            with pytest.raises(PeerLostError):
+                run.replay(Workload((SORT, COPY)), Tagged())

@@ -98,7 +98,7 @@ def test_a_replay_is_shown_beside_its_prediction(
     assert len(json.loads(out.read_text(encoding="utf-8"))["served"]) == 3
     assert cli.main(["replay", *options]) == 0
     text = capsys.readouterr().out
-    assert "latency, modelled" in text
+    assert "latency, predicted (modelled)" in text
     assert "deciding took" in text
 
 

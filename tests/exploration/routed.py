@@ -35,7 +35,7 @@ def make_plan(**changes: Placement) -> Plan:
         "sort": local,
         "arithmetic": Placement(Partition.unsplit(4, EDGE), model="m@4", adapter="arithmetic"),
         "copy": Placement(Partition.unsplit(8, CLOUD), fallback=QUEUE),
-        "continue": Placement(Partition.split(8, 2), "int8", fallback="small"),
+        "continue": Placement(Partition.split(8, 2), "fp16", fallback="small"),
     }
     return Plan("m", {**features, **changes}, (Bound("health", EDGE),))
 

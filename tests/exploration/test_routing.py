@@ -59,7 +59,7 @@ def test_what_was_not_measured_is_offered_as_it_was_given() -> None:
 
 def test_whatever_is_placed_anywhere_has_a_fallback_that_works() -> None:
     setting = make_setting()
-    cloud, split = Placement(Partition.unsplit(8, CLOUD)), Placement(Partition.split(8, 4), "int8")
+    cloud, split = Placement(Partition.unsplit(8, CLOUD)), Placement(Partition.split(8, 4), "fp16")
     moved = setting.placed(sort=cloud, small=split).plan
     assert moved.features["sort"].fallback == QUEUE  # the default's is no longer local
     assert moved.features["default"].fallback == QUEUE

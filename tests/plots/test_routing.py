@@ -97,7 +97,7 @@ def test_a_plan_is_drawn_block_by_block() -> None:
     assert list(edge.marker.pattern.shape) == ["", "", "/", ""]  # the adapter's
     assert [names[int(y)] for y in trace(figure, "left early (exit)").y] == ["small", "sort", "arithmetic"]
     texts = {note.text for note in figure.layout.annotations}
-    assert {"int8", "m@4 + arithmetic", "→ small", "waits", "goes on"} <= texts
+    assert {"fp16", "m@4 + arithmetic", "→ small", "waits", "goes on"} <= texts
     assert "health stays on the edge" in figure.layout.title.text
 
 

@@ -186,3 +186,16 @@ def test_a_cloud_with_other_weights_refuses(model: Model, edge_of: EdgeOf) -> No
     edge = edge_of(plan(Partition.split(model.n_blocks, 2)))
     with pytest.raises(InputError, match="load the same files on both sides"):
         CloudLink(edge.cloud.transport, {edge.plan.model: "0" * 32}, edge.plan, [DEFAULT_FEATURE])
+
+
+def test_what_a_failed_request_left_behind_is_thrown_away(model: Model, edge_of: EdgeOf) -> None:
+    edge = edge_of(plan(Partition.unsplit(model.n_blocks, CLOUD)))
+    right = edge.generate(PROMPTS[0], max_new_tokens=4).token_ids
+
+    def breaks(_: str) -> None:
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            edge.generate("another text, that goes on", max_new_tokens=50, on_token=breaks)
+        assert edge.generate(PROMPTS[0], max_new_tokens=4).token_ids == right

@@ -21,6 +21,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.CancelledRunError, INTERRUPTED),
     (errors.InputError, BAD_INPUT),
     (errors.ModelNotFoundError, BAD_INPUT),
+    (errors.AdapterError, BAD_INPUT),
     (errors.StudyVersionError, BAD_INPUT),
     (errors.AddressInUseError, BAD_INPUT),
     (errors.DoesNotFitError, DOES_NOT_FIT),

@@ -13,6 +13,7 @@ from workbench.cli.route import named_policy
 from workbench.cli.text import print_json, table
 from workbench.deployment import read_plan
 from workbench.errors import InputError
+from workbench.plan import Plan
 from workbench.routing import Report, Served, Workload, bursts, shipped_pool
 
 __all__ = ["run"]
@@ -21,7 +22,7 @@ __all__ = ["run"]
 def run(args: argparse.Namespace) -> int:
     """Replay, and show what became of the requests."""
     plan, setting = read_plan(args.plan), setting_of(args)
-    policy, workload = named_policy(args, plan), _workload(args)
+    policy, workload = named_policy(args, plan), _workload(args, plan)
     emulation = {"link_kind": args.link_kind, "clock": args.clock, "slots": args.slots}
     outages = [(begin, begin + length) for begin, length in args.outage]
     with deployment.deploy(plan, setting.edge, setting.cloud, setting.link, **emulation) as running:
@@ -52,11 +53,17 @@ class _Progress:
             print(f"\r{self._done} of {self._n} requests", end="", file=sys.stderr, flush=True)
 
 
-def _workload(args: argparse.Namespace) -> Workload:
+def _workload(args: argparse.Namespace, plan: Plan) -> Workload:
     if args.workload is not None:
         found = Workload.load(args.workload)
     else:
-        mix = dict(args.mix) if args.mix else dict.fromkeys(shipped_pool(), 1.0)
+        known = [feature for feature in shipped_pool() if feature in plan.features]
+        mix = dict(args.mix) if args.mix else dict.fromkeys(known, 1.0)
+        if not mix:
+            raise InputError(
+                f"no shipped prompts are of the plan's features ({', '.join(plan.features)}): give "
+                "--workload FILE, or --mix with --untagged"
+            )
         found = bursts(mix, args.rate, args.burst, args.requests, seed=args.seed)
     return found.untagged() if args.untagged else found
 
@@ -84,9 +91,10 @@ def _shown(name: str, value: Any) -> str:
 
 def _latencies(report: Report, predicted: Report) -> str:
     names = ("mean", "p50", "p95")
+    both = {f"latency, replayed ({report.label})": report, "latency, predicted (modelled)": predicted}
     rows = [
         [title, *(f"{1e3 * of.latency_s[name]:.0f} ms" if of.latency_s else "–" for name in names)]
-        for title, of in ((f"latency, {report.label}", report), ("latency, modelled", predicted))
+        for title, of in both.items()
     ]
     return table(["", *names], rows)
 
@@ -95,4 +103,5 @@ def _outcomes(report: Report) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in report.outcomes.items() if n)
     routing = report.routing_s
     spent = f"; deciding took {1e3 * routing['p50']:.2f} ms (median, measured)" if routing else ""
-    return f"{counts}{spent}; {report.bytes_up} B up, {report.bytes_down} B down, {report.energy_j:.2f} J"
+    crossed = f"{report.bytes_up} B up and {report.bytes_down} B down (measured)"
+    return f"{counts}{spent}; {crossed}, {report.energy_j:.2f} J (modelled)"

@@ -8,9 +8,11 @@ from typing import Any
 
 from workbench.cli.text import print_json, table
 from workbench.deployment import read_plan
-from workbench.errors import RefusedError
+from workbench.errors import RefusedError, UnknownNameError
 from workbench.plan import Plan
 from workbench.routing import (
+    AnswerTable,
+    Calibration,
     Policy,
     Request,
     Situation,
@@ -26,6 +28,8 @@ __all__ = ["named_policy", "run"]
 def run(args: argparse.Namespace) -> int:
     """Decide for each prompt; a refusal is a decision too, and ends with code 1."""
     plan = read_plan(args.plan)
+    if args.feature is not None:
+        plan.placement(args.feature)
     policy, situation = named_policy(args, plan), Situation(online=not args.offline)
     prompts = (
         [line for line in sys.stdin.read().splitlines() if line] if args.prompt == ["-"] else args.prompt
@@ -65,13 +69,29 @@ def _decision(plan: Plan, policy: Policy, request: Request, situation: Situation
 
 def named_policy(args: argparse.Namespace, plan: Plan) -> Policy:
     """The policy that a command names, calibrated on what the plan's modules answered where it wants that."""
-    parameters: dict[str, Any] = {}
     if args.policy in ("cascade", "hybrid"):
-        parameters["calibration"] = calibrated(plan, shipped_answers("calibration"))
-        parameters["threshold"] = args.threshold
-    elif args.policy == "cost-aware":
-        answers = shipped_answers("calibration")
-        parameters = {"quality": answers.qualities(plan), "floor": args.threshold}
-    elif args.policy == "random":
-        parameters = {"edge_share": 1 - args.threshold}
-    return make_policy(args.policy, **parameters)
+        return make_policy(args.policy, calibration=_calibration(args, plan), threshold=args.threshold)
+    if args.policy == "cost-aware":
+        return make_policy(args.policy, quality=_table(args).qualities(plan), floor=args.threshold)
+    if args.policy == "random":
+        return make_policy(args.policy, edge_share=1 - args.threshold)
+    return make_policy(args.policy)
+
+
+def _table(args: argparse.Namespace) -> AnswerTable:
+    return shipped_answers("calibration") if args.answers is None else AnswerTable.load(args.answers)
+
+
+def _calibration(args: argparse.Namespace, plan: Plan) -> Calibration | None:
+    """None, with a word, where a module of the plan was never measured."""
+    try:
+        return calibrated(plan, _table(args))
+    except UnknownNameError as error:
+        if args.answers is not None:
+            raise
+        print(
+            f"note: not calibrated, {error.name!r} was not measured: `workbench model answers --plan "
+            f"{args.plan} --examples calibration --out FILE`, then --answers FILE",
+            file=sys.stderr,
+        )
+        return None

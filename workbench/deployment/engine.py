@@ -303,28 +303,35 @@ class Engine:
         stop: Event | None,
         **sampling: Any,
     ) -> tuple[RequestTrace, dict[str, Any]]:
-        self._send(order, clock, **sampling)
+        number = self._send(order, clock, **sampling)
         try:
-            while (event := self._edge.receive(_EVENT_TIMEOUT_S, stop=stop))["event"] != "trace":
+            while (event := self._event_of(number, _EVENT_TIMEOUT_S, stop))["event"] != "trace":
                 if on_token is not None:
                     on_token(event["text"])
         except CancelledRunError:
             if stop is None or not stop.is_set():
                 raise
-            self._give_up(_STOP_GRACE_S)
+            self._give_up(number, _STOP_GRACE_S)
             raise CancelledRunError("the run was stopped") from None
         except KeyboardInterrupt:
-            self._give_up()
+            self._give_up(number)
             raise CancelledRunError(
                 "the run was interrupted; the deployment stands and can be used again"
             ) from None
         return RequestTrace.from_dict(event["trace"]), event["pace"]
 
-    def _give_up(self, grace_s: float = _EVENT_TIMEOUT_S) -> None:
+    def _event_of(self, number: int, timeout_s: float, stop: Event | None = None) -> dict[str, Any]:
+        """The next event of one request; what comes of others, given up before, is passed over."""
+        while True:
+            event = self._edge.receive(timeout_s, stop=stop, of=number)
+            if event.get("request") in (None, number):
+                return event
+
+    def _give_up(self, number: int, grace_s: float = _EVENT_TIMEOUT_S) -> None:
         """Cancel, and read what still comes of the request; end both sides where that takes too long."""
         try:
             self.cancel()
-            while self._edge.receive(grace_s)["event"] != "trace":
+            while self._event_of(number, grace_s)["event"] != "trace":
                 pass
         except CancelledRunError:
             pass

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import PlanError
+from workbench.errors import PlanError, UnknownNameError
 from workbench.files import write_text
 from workbench.plan import (
     BITS,
@@ -62,6 +62,7 @@ def read_plan(
         blocks_of: how many blocks a model has; None looks the model up.
 
     Raises:
+        UnknownNameError: no shipped plan is called so.
         InputError: a key is unknown, missing or there twice, or a value cannot be; says where.
         ModelNotFoundError: no model is called so.
     """
@@ -71,8 +72,8 @@ def read_plan(
         tree.fail(f"lacks {' and '.join(missing)}: a plan names a model, and features with their places")
     blocks, model = blocks_of or _blocks_of, given["model"].text()
     features = {name: _placement(item, model, blocks) for name, item in given["features"].mapping().items()}
-    bounds = given.get("bounds")
-    found = [] if bounds is None else [Bound(k, v.text()) for k, v in bounds.mapping().items()]
+    bounds = given["bounds"].mapping() if "bounds" in given else {}
+    found = [Bound(name, item.one_of((EDGE, CLOUD), "place")) for name, item in bounds.items()]
     try:
         return Plan(model, features, tuple(found))
     except PlanError as error:
@@ -98,6 +99,8 @@ def _tree(source: str | os.PathLike[str] | Mapping[str, Any]) -> Item:
     if os.fspath(source) in plan_names():
         return read_tree(str(shipped))
     text = os.fspath(source)
+    if not Path(text).suffix and not Path(text).exists() and "\n" not in text and "{" not in text:
+        raise UnknownNameError("shipped plan", text, plan_names())
     return read_tree("plan", text) if "\n" in text or text.lstrip().startswith("{") else read_tree(text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from time import perf_counter
@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import cost
 from workbench.deployment.engine import Order
-from workbench.errors import CancelledRunError, InputError, OfflineError, RefusedError, WorkbenchError
-from workbench.plan import QUEUE
+from workbench.errors import (
+    CancelledRunError,
+    InputError,
+    OfflineError,
+    PeerLostError,
+    PlanError,
+    RefusedError,
+    WorkbenchError,
+)
+from workbench.plan import DEFAULT_FEATURE, QUEUE
 from workbench.routing import (
+    CONTINUE,
+    Outages,
     Policy,
     Report,
     Request,
@@ -24,6 +34,7 @@ from workbench.routing import (
     Workload,
     make_policy,
     settle,
+    waiting_s,
 )
 from workbench.trace import RequestTrace
 
@@ -36,8 +47,8 @@ __all__ = ["predict_replay", "replay", "serve"]
 
 _LOOK_S = 0.05  # how late a stop may be noticed
 _STUCK_S = 300.0  # without a word of any request, while the link is there
+_END_S = 10.0  # that requests which are ended may take to say so; what comes later is passed over
 _NOBODY_S = 10.0  # that requests wait for a link which no outage's end will bring: somebody may plug it in
-Outages = Sequence[tuple[float, float]]
 
 
 def replay(
@@ -45,16 +56,15 @@ def replay(
     workload: Workload,
     policy: Policy | None = None,
     *,
-    outages: Outages = (),
+    outages: Sequence[tuple[float, float]] = (),
     on_served: Callable[[Served], None] | None = None,
     on_token: Callable[[str], None] | None = None,
     stop: Event | None = None,
 ) -> Report:
     """See ``Deployment.replay``."""
-    workload.check(run.plan)
-    _check_outages(outages)
+    _check(run, workload)
     desk = _Desk(run, policy or default_policy(), on_served)
-    return _player(run)(desk, workload.requests, outages, on_token, stop).run()
+    return _player(run)(desk, workload.requests, Outages.of(outages), on_token, stop).run()
 
 
 def serve(
@@ -67,9 +77,9 @@ def serve(
 ) -> Served:
     """See ``Deployment.ask``."""
     workload = Workload((replace(request, arrival_s=0.0),))
-    workload.check(run.plan)
+    _check(run, workload)
     desk = _Desk(run, policy or default_policy(), None)
-    report = _player(run)(desk, workload.requests, (), on_token, stop).run()
+    report = _player(run)(desk, workload.requests, Outages(), on_token, stop).run()
     if desk.errors:
         raise desk.errors[0]
     if not report.served:
@@ -89,19 +99,18 @@ def predict_replay(run: Deployment, report: Report) -> Report:
         cost.Job(served.ready_s, tuple(_modelled(run, trace) for trace in served.traces)) for served in ran
     ]
     played = cost.play(jobs, run.link_profile, slots=run.slots)
-    return Report(
-        tuple(
-            replace(
-                served,
-                started_s=times.started_s,
-                finished_s=times.finished_s,
-                queued_s=times.latency_s - sum(trace.total_s for trace in job.traces),
-                traces=job.traces,
-                trace=_joined(job.traces),
-            )
-            for served, job, times in zip(ran, jobs, played.served, strict=True)
+    modelled = {
+        id(served): replace(
+            served,
+            started_s=times.started_s,
+            finished_s=times.finished_s,
+            queued_s=waiting_s(served.request, times.finished_s, job.traces),
+            traces=job.traces,
+            trace=_joined(job.traces),
         )
-    )
+        for served, job, times in zip(ran, jobs, played.served, strict=True)
+    }
+    return Report(tuple(modelled.get(id(served), served) for served in report.served))
 
 
 def _modelled(run: Deployment, trace: RequestTrace) -> RequestTrace:
@@ -119,10 +128,13 @@ def _player(run: Deployment) -> type[_Wall | _Virtual]:
     return _Wall if run.clock == "wall" else _Virtual
 
 
-def _check_outages(outages: Outages) -> None:
-    for begins_s, ends_s in outages:
-        if not 0 <= begins_s < ends_s:
-            raise InputError(f"an outage lasts from one moment to a later one: got {begins_s} to {ends_s} s")
+def _check(run: Deployment, workload: Workload) -> None:
+    workload.check(run.plan)
+    if missing := sorted(set(run.plan.features) - set(run.features)):
+        raise PlanError(
+            f"only {', '.join(run.features)} of the plan runs here, and a policy may choose "
+            f"{', '.join(missing)}: deploy without feature=, or use generate()"
+        )
 
 
 @dataclass
@@ -178,16 +190,21 @@ class _Desk:
         began_s = perf_counter()
         hand.confidence = self._policy.confidence(route, logprobs)
         hand.routing_s += perf_counter() - began_s
-        reachable = online or self.run.plan.placement(target).is_local
-        return target if hand.confidence < route.threshold and reachable else None
+        if hand.confidence >= route.threshold:
+            return None
+        if not online and not self.run.plan.placement(target).is_local:
+            why = f"{settled.reason}; no link: no second opinion from {target}"
+            hand.settled = replace(settled, reason=why)
+            return None
+        return target
 
     def order(self, hand: _InHand, module: str) -> Order:
         """What both sides are asked for."""
         from workbench.runtime import Sampling  # brings torch
 
-        request = hand.request
-        stop = () if request.answer is None else ("\n",)
-        sampling = Sampling(stop=stop, logprobs=True)
+        request, taken = hand.request, hand.route.feature if hand.route else DEFAULT_FEATURE
+        is_task = request.answer is not None or taken not in (CONTINUE, DEFAULT_FEATURE)
+        sampling = Sampling(stop=("\n",) if is_task else (), logprobs=True)
         return Order(module, [request.prompt], request.max_new_tokens, sampling)
 
     def end(self, hand: _InHand, finished_s: float, error: WorkbenchError | None = None) -> None:
@@ -201,7 +218,7 @@ class _Desk:
             module=last.facts["feature"] if last else None,
             escalated=len(traces) > 1,
             trace=_joined(traces),
-            queued_s=max(0.0, finished_s - hand.request.arrival_s - sum(t.total_s for t in traces)),
+            queued_s=waiting_s(hand.request, finished_s, traces),
             started_s=hand.started_s,
             finished_s=finished_s,
             right=None if last is None else hand.request.is_right(last.text),
@@ -269,18 +286,29 @@ class _Wall:
     ) -> None:
         self._desk, self._run, self._on_token, self._stop = desk, desk.run, on_token, stop
         self._coming = deque(_InHand(i, r, r.arrival_s) for i, r in enumerate(requests))
-        self._switches = deque(sorted(_switches(outages)))
+        self._switches = deque(outages.switches())
         self._ready: deque[_InHand] = deque()
         self._queued: list[_InHand] = []  # until there is a link
         self._running: dict[int, _InHand] = {}
         self._idle_since_s: float | None = None
 
     def run(self) -> Report:
+        was_online = self._run.online
+        try:
+            self._serve_all()
+        except BaseException:
+            self._end_all()
+            raise
+        finally:
+            (self._run.plug_in if was_online else self._run.unplug)()
+        return self._desk.report()
+
+    def _serve_all(self) -> None:
         self._began_s = heard_s = perf_counter()
         while self._coming or self._ready or self._queued or self._running:
             if self._stop is not None and self._stop.is_set():
-                self._give_up()
-                break
+                self._end_all()
+                return
             self._look_around()
             self._start_some()
             event = self._run.engine.next_event(self._patience_s())
@@ -288,10 +316,7 @@ class _Wall:
                 heard_s = perf_counter()
                 self._hear(event)
             elif self._running and self._run.online and perf_counter() - heard_s > _STUCK_S:
-                raise CancelledRunError(
-                    f"no request said anything for {_STUCK_S:.0f} s: the replay was ended"
-                )
-        return self._desk.report()
+                raise CancelledRunError(f"nothing was heard of any request for {_STUCK_S:.0f} s")
 
     def _now_s(self) -> float:
         return perf_counter() - self._began_s
@@ -303,17 +328,23 @@ class _Wall:
             (self._run.plug_in if online else self._run.unplug)()
         while self._coming and self._coming[0].ready_s <= self._now_s():
             self._ready.append(self._coming.popleft())
-        if self._run.online and self._queued:
+        if self._run.online:
             for hand in self._queued:
                 hand.ready_s = self._now_s()
             self._ready.extend(self._queued)
             self._queued.clear()
-        elif self._queued and not (self._switches or self._running or self._ready or self._coming):
-            self._idle_since_s = self._idle_since_s or perf_counter()
-            if perf_counter() - self._idle_since_s > _NOBODY_S:
-                for hand in self._queued:
-                    self._desk.end(hand, self._now_s(), _no_end())
-                self._queued.clear()
+        self._look_for_a_link()
+
+    def _look_for_a_link(self) -> None:
+        """Where all that is left waits for a link that no outage's end brings: for a while only."""
+        if not self._queued or self._switches or self._running or self._ready or self._coming:
+            self._idle_since_s = None
+            return
+        self._idle_since_s = self._idle_since_s or perf_counter()
+        if perf_counter() - self._idle_since_s > _NOBODY_S:
+            for hand in self._queued:
+                self._desk.end(hand, self._now_s(), _no_end())
+            self._queued.clear()
 
     def _start_some(self) -> None:
         while self._ready and len(self._running) < self._run.slots:
@@ -321,7 +352,7 @@ class _Wall:
             hand.started_s = self._now_s()
             try:
                 module = self._desk.decide(hand, online=self._run.online)
-            except RefusedError as error:
+            except (RefusedError, InputError) as error:
                 self._desk.end(hand, self._now_s(), error)
                 continue
             if module == QUEUE:
@@ -360,11 +391,13 @@ class _Wall:
         else:
             self._begin(hand, module)
 
-    def _give_up(self) -> None:
+    def _end_all(self) -> None:
         """End what runs, and hear it out, so that nothing of it is taken for a later request's."""
-        if self._running:
-            self._run.cancel()
-        until_s = perf_counter() + _STUCK_S
+        if not self._running:
+            return
+        self._run.plug_in()  # a side that waits for bytes looks at nothing else
+        self._run.cancel()
+        until_s = perf_counter() + _END_S
         while self._running and perf_counter() < until_s:
             event = self._run.engine.next_event(_LOOK_S)
             if event is not None and event["event"] != "token":
@@ -383,7 +416,7 @@ class _Virtual:
         stop: Event | None,
     ) -> None:
         self._desk, self._run, self._on_token, self._stop = desk, desk.run, on_token, stop
-        self._requests, self._outages = requests, sorted(outages)
+        self._requests, self._outages = requests, outages
 
     def run(self) -> Report:
         ran = []
@@ -393,6 +426,12 @@ class _Virtual:
             hand = _InHand(number, request, request.arrival_s, started_s=request.arrival_s)
             try:
                 self._serve(hand)
+            except CancelledRunError:
+                if self._stop is None or not self._stop.is_set():
+                    raise
+                break
+            except PeerLostError:
+                raise
             except WorkbenchError as error:
                 self._desk.end(hand, hand.ready_s, error)
             else:
@@ -405,10 +444,10 @@ class _Virtual:
         return self._desk.report()
 
     def _serve(self, hand: _InHand) -> None:
-        online = self._run.online and self._outage_end_s(hand.ready_s) is None
+        ends_s = self._outages.end_s(hand.ready_s)
+        online = self._run.online and ends_s is None
         module = self._desk.decide(hand, online=online)
         if module == QUEUE:
-            ends_s = self._outage_end_s(hand.ready_s)
             if ends_s is None:
                 raise _no_end()
             hand.ready_s, online = ends_s, True
@@ -419,15 +458,6 @@ class _Virtual:
             hand.traces.append(self._run.engine.run(order, self._on_token, self._stop))
             answering = self._desk.passed_on(hand, online=online)
 
-    def _outage_end_s(self, at_s: float) -> float | None:
-        return next((ends_s for begins_s, ends_s in self._outages if begins_s <= at_s < ends_s), None)
-
 
 def _no_end() -> OfflineError:
     return OfflineError("it waited for a link, and nobody plugged one in: plug_in(), and ask again")
-
-
-def _switches(outages: Outages) -> Iterator[tuple[float, bool]]:
-    for begins_s, ends_s in outages:
-        yield begins_s, False
-        yield ends_s, True

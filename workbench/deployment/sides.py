@@ -54,25 +54,32 @@ class Side:
         """As ``Child.send``."""
         self._child.send(command)
 
-    def receive(self, timeout_s: float, *, stop: Event | None = None) -> dict[str, Any]:
+    def receive(
+        self, timeout_s: float, *, stop: Event | None = None, of: int | None = None
+    ) -> dict[str, Any]:
         """As ``Child.receive``; where the throttle ended the process, its reason is raised.
 
         Raises:
             ThrottleError: the process needed more than its device has, and was ended for it.
         """
         try:
-            event = self._child.receive(timeout_s, stop=stop)
+            event = self._child.receive(timeout_s, stop=stop, of=of)
         except PeerLostError as error:
-            if reason := self.throttle.verdict():
-                raise ThrottleError(f"the {self._child.name} process was ended: {reason}") from error
-            raise
+            raise self._ended(error) from error
         if event["event"] == "ready":
             self.throttle.confirm(event["applied"])
         return event
 
     def poll(self, timeout_s: float) -> dict[str, Any] | None:
-        """As ``Child.poll``."""
-        return self._child.poll(timeout_s)
+        """As ``Child.poll``; where the throttle ended the process, its reason is raised."""
+        try:
+            return self._child.poll(timeout_s)
+        except PeerLostError as error:
+            raise self._ended(error) from error
+
+    def _ended(self, error: PeerLostError) -> PeerLostError | ThrottleError:
+        reason = self.throttle.verdict()
+        return ThrottleError(f"the {self._child.name} process was ended: {reason}") if reason else error
 
     def kill(self) -> None:
         """End it at once."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from workbench.errors import CancelledRunError, PlanError
 from workbench.evaluation.evaluate import shelf_of_stages
+from workbench.evaluation.pipeline import crossed
 from workbench.evaluation.suite import Example
 from workbench.models.slice import Boundary, StageModel
 from workbench.plan import Placement
@@ -59,8 +60,6 @@ def answers(
 ) -> list[Answer]:
     """What a placement answers, in the order of the examples; its stages run in this process.
 
-    A split placement's codec is left out: the answers are those of its weights.
-
     Args:
         on_progress: is told how many examples are done, of how many.
         stop: set from another thread to end between two batches.
@@ -79,7 +78,8 @@ def answers(
         if stop is not None and stop.is_set():
             raise CancelledRunError("measuring answers was stopped: nothing of it was kept")
         with shelf_of_stages(model, placement, device) as stages:
-            batch = _decode(stages, model.tokenizer, [ids for _, ids in rows], max_new_tokens)
+            prompts = [ids for _, ids in rows]
+            batch = _decode(stages, placement.wire, model.tokenizer, prompts, max_new_tokens)
         for (number, ids), (text, logprobs) in zip(rows, batch, strict=True):
             found[number] = Answer(examples[number], text, logprobs, len(ids))
         if on_progress is not None:
@@ -102,7 +102,7 @@ def _alike(tokenizer: Any, examples: Sequence[Example]) -> Iterator[list[_Row]]:
 
 @torch.inference_mode()
 def _decode(
-    stages: Sequence[StageModel], tokenizer: Any, prompts: list[list[int]], n: int
+    stages: Sequence[StageModel], wire: str, tokenizer: Any, prompts: list[list[int]], n: int
 ) -> list[tuple[str, tuple[float, ...]]]:
     """Greedy tokens until each row has a newline, the end of text, or ``n`` tokens."""
     caches = [stage.new_cache(len(prompts)) for stage in stages]
@@ -110,7 +110,7 @@ def _decode(
     logprobs: list[list[float]] = [[] for _ in prompts]
     open_rows, inputs = set(range(len(prompts))), torch.tensor(prompts)
     for _ in range(n):
-        logits = _forward(stages, inputs, caches)
+        logits = _forward(stages, wire, inputs, caches)
         likeliest = torch.log_softmax(logits.float(), dim=-1).max(dim=-1)
         inputs = likeliest.indices[:, None]
         for row in sorted(open_rows):
@@ -124,10 +124,12 @@ def _decode(
     return [(text, tuple(row)) for text, row in zip(texts, logprobs, strict=True)]
 
 
-def _forward(stages: Sequence[StageModel], inputs: Tensor, caches: Sequence[Any]) -> Tensor:
+def _forward(stages: Sequence[StageModel], wire: str, inputs: Tensor, caches: Sequence[Any]) -> Tensor:
     """Logits [B, V] of the last position."""
     state: Tensor | Boundary = inputs.to(stages[0].device)
     for stage, cache in zip(stages, caches, strict=True):
+        if isinstance(state, Boundary):
+            state = crossed(state, wire, stage)
         ids = inputs.to(stage.device) if stage.needs_token_ids else None
         state = stage.forward(state, cache=cache, token_ids=ids, logits_to_keep=1)
     assert isinstance(state, Tensor)

@@ -19,7 +19,7 @@ from workbench.wire.codec import decode_tensors, encode_tensors
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["StageShelf", "run_stages"]
+__all__ = ["StageShelf", "crossed", "run_stages"]
 
 _MAX_BYTES = 2 << 30
 _Key = tuple[str, str, Stage]
@@ -78,13 +78,13 @@ def run_stages(stages: Sequence[StageModel], wire: str, tokens: Tensor) -> Tenso
     state: Tensor | Boundary = tokens.to(stages[0].device)
     for stage in stages:
         if isinstance(state, Boundary):
-            state = _crossed(state, wire, stage)
+            state = crossed(state, wire, stage)
         state = stage.forward(state, token_ids=tokens.to(stage.device) if stage.needs_token_ids else None)
     assert isinstance(state, Tensor)
     return state
 
 
-def _crossed(boundary: Boundary, wire: str, to: StageModel) -> Boundary:
+def crossed(boundary: Boundary, wire: str, to: StageModel) -> Boundary:
     """What the next stage's device gets."""
     named = {f"boundary_{i}": tensor for i, tensor in enumerate(boundary.tensors)}
     headers, frames = encode_tensors(named, wire)

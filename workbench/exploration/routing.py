@@ -34,7 +34,7 @@ __all__ = [
 
 _MODULE = re.compile(r"(?P<model>.+?) @(?P<bits>\d+)b(?: \+ (?P<adapter>.+))?")
 _SHARES = tuple(round(0.1 * i, 1) for i in range(11))  # of baselines that mix edge and cloud
-_WIRE, _WIDE = "int8", 16  # codec and weight bits of the splits that are offered, and bits in the cloud
+_WIRE, _WIDE = "fp16", 16  # codec and weight bits of the splits that are offered, and bits in the cloud
 _KEPT = 24  # outlooks
 _AS_GOOD = 0.005  # of quality: four of the 840 shipped examples
 

@@ -35,6 +35,8 @@ class Plan:
             )
         if QUEUE in self.features:
             raise PlanError(f"{QUEUE!r} says what happens with no link: call the feature something else")
+        if clash := sorted(set(self.features) & set(DATA_CLASSES)):
+            raise PlanError(f"{clash} are classes of data, which bounds name: call the feature otherwise")
         object.__setattr__(self, "features", dict(self.features))
         object.__setattr__(self, "bounds", tuple(self.bounds))
         self._check_sizes()

@@ -16,7 +16,8 @@ from workbench.routing.calibration import Calibration, answer_score, calibration
 from workbench.routing.classifier import Classifier, Guess
 from workbench.routing.language import LANGUAGES, language_of
 from workbench.routing.modules import cloud_module, edge_module
-from workbench.routing.outcomes import Report, Served
+from workbench.routing.outages import Outages
+from workbench.routing.outcomes import Report, Served, waiting_s
 from workbench.routing.outlook import THRESHOLDS, Expected, Outlook, area_under
 from workbench.routing.policies import (
     POLICIES,
@@ -62,6 +63,7 @@ __all__ = [
     "Hybrid",
     "ModuleAnswers",
     "Oracle",
+    "Outages",
     "Outlook",
     "Policy",
     "RandomChoice",
@@ -93,4 +95,5 @@ __all__ = [
     "shipped_answers",
     "shipped_classifier",
     "shipped_pool",
+    "waiting_s",
 ]

@@ -23,14 +23,21 @@ from workbench.trace import Label
 
 __all__ = ["AnswerTable", "ModuleAnswers", "calibrated", "module_of", "shipped_answers"]
 
+_LOSSY = ("int8", "int4")  # codecs that change an answer more than 16 bits of weights do
+
 
 def module_of(plan: Plan, feature: str = DEFAULT_FEATURE) -> str:
-    """What answers a feature, wherever it runs: model, weight bits and adapter, as ``tiny@4 @16b``."""
+    """What answers a feature, wherever it runs: model, weight bits, adapter, and a codec that is lossy.
+
+    ``tiny@4 @16b``, ``tiny @16b, int4 at 3``.
+    """
     placement = plan.placement(feature)
     widths = sorted({bits for stage in placement.partition.stages for bits in stage.widths or (stage.bits,)})
     bits = "/".join(map(str, reversed(widths)))
     tuned = "" if placement.adapter is None else f" + {placement.adapter}"
-    return f"{plan.model_of(feature)} @{bits}b{tuned}"
+    cuts = placement.partition.split_points if placement.wire in _LOSSY else ()
+    wire = f", {placement.wire} at {'/'.join(map(str, cuts))}" if cuts else ""
+    return f"{plan.model_of(feature)} @{bits}b{tuned}{wire}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from workbench.errors import BoundError, OfflineError
-from workbench.plan import EDGE, QUEUE, Bound, Placement, Plan
+from workbench.plan import DATA_CLASSES, EDGE, QUEUE, Bound, Placement, Plan
 from workbench.routing.modules import edge_module, modules_at, own_module
 from workbench.routing.policies.base import Route, Situation
 from workbench.routing.request import Request
@@ -55,7 +55,7 @@ def settle(route: Route, request: Request, plan: Plan, situation: Situation) -> 
 
 
 def _binds_data(plan: Plan) -> bool:
-    return any(bound.subject not in plan.features for bound in plan.bounds)
+    return any(bound.subject in DATA_CLASSES for bound in plan.bounds)
 
 
 def _bounds(route: Route, request: Request, plan: Plan, findings: Sequence[Finding]) -> Iterator[Bound]:

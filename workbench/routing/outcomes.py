@@ -19,10 +19,17 @@ from workbench.routing.policies.base import Route
 from workbench.routing.request import Request
 from workbench.trace import RequestTrace
 
-__all__ = ["Report", "Served"]
+__all__ = ["Report", "Served", "waiting_s"]
 
 UNKNOWN = "unknown"
 """In a confusion, the truth of requests of which nobody knows it."""
+
+
+def waiting_s(request: Request, finished_s: float, traces: Iterable[RequestTrace]) -> float:
+    """What a request waited since it came: for a link, a slot, and a device that works for others."""
+    own = list(traces)
+    waits = sum(span.duration_s for trace in own for span in trace.spans if span.kind == "wait")
+    return max(0.0, finished_s - request.arrival_s - sum(trace.total_s for trace in own) + waits)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Report:
 
     @property
     def label(self) -> str:
-        """Of times, energy and bytes: that of the traces, or both where they differ."""
+        """Of times: that of the traces, or both where they differ. Energy is always modelled."""
         return " and ".join(sorted({s.trace.label for s in self.served if s.trace is not None})) or "none"
 
     def confusion(self) -> dict[str, dict[str, int]]:
@@ -155,7 +162,7 @@ class Report:
 
     @property
     def energy_j(self) -> float:
-        """Of all requests and places."""
+        """Of all requests and places, modelled: each as if it had its device for itself, idling included."""
         return self._sum(lambda trace: sum(trace.energy_j.values()))
 
     @property

@@ -8,12 +8,13 @@ from functools import reduce
 from time import perf_counter
 
 from workbench import cost
-from workbench.errors import RefusedError, WorkbenchError
+from workbench.errors import InputError, RefusedError, WorkbenchError
 from workbench.plan import QUEUE, Plan
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.routing.answer_table import AnswerTable, module_of
 from workbench.routing.bounds import Settled, settle
-from workbench.routing.outcomes import Report, Served
+from workbench.routing.outages import Outages
+from workbench.routing.outcomes import Report, Served, waiting_s
 from workbench.routing.policies import Policy, Route, Situation
 from workbench.routing.request import Request
 from workbench.routing.workload import Workload
@@ -46,9 +47,10 @@ class Rehearsal:
 
     Args:
         table: what the plan's modules answered; a prompt that is not in it is taken to need all the tokens
-            that it may have, and to be neither right nor wrong.
+            that it may have, to be neither right nor wrong, and never to be asked for again.
         profiles: of every model of the plan, by its name there.
         slots: requests that the deployment would work on at once.
+        link_kind: whose model of a transfer is taken.
         count: tokens of a prompt that is not in the table; None estimates.
     """
 
@@ -61,10 +63,11 @@ class Rehearsal:
         link: LinkProfile,
         *,
         slots: int | None = 4,
+        link_kind: str = "simulated",
         count: Callable[[str], int] | None = None,
     ) -> None:
         self.plan, self.table, self.link, self.slots = plan, table, link, slots
-        self._profiles, self._devices = profiles, devices
+        self._profiles, self._devices, self._link_kind = profiles, devices, link_kind
         self._count = count or (lambda text: max(1, round(len(text.encode()) / _BYTES_PER_TOKEN)))
         self._row = {prompt: row for row, prompt in enumerate(table.prompts)}
         self._predicted: dict[tuple[str, int, int], RequestTrace] = {}
@@ -78,7 +81,8 @@ class Rehearsal:
             UnknownNameError: the workload has a feature that the plan lacks, or a module was not measured.
         """
         workload.check(self.plan)
-        ran = [self._serve(request, policy, sorted(outages)) for request in workload]
+        gone = Outages.of(outages)
+        ran = [self._serve(request, policy, gone) for request in workload]
         done = [one for one in ran if one.traces]
         played = cost.play(
             [cost.Job(one.ready_s, tuple(one.traces)) for one in done], self.link, slots=self.slots
@@ -87,12 +91,14 @@ class Rehearsal:
         return Report(tuple(_served(one, times.get(id(one)), self.plan) for one in ran))
 
     def latency_s(self, module: str, request: Request) -> float:
-        """What a module would take for a request, alone."""
-        return self._trace(module, request).total_s
+        """What a module would take for a request that needs all the tokens it may have, alone."""
+        row = self._row.get(request.prompt)
+        tokens = self._count(request.prompt) if row is None else self.table.prompt_tokens[row]
+        return self._predict(module, tokens, request.max_new_tokens).total_s
 
-    def _serve(self, request: Request, policy: Policy, outages: Sequence[tuple[float, float]]) -> _Ran:
+    def _serve(self, request: Request, policy: Policy, outages: Outages) -> _Ran:
         ran, began_s = _Ran(request, request.arrival_s), perf_counter()
-        ends_s = next((end for begin, end in outages if begin <= request.arrival_s < end), None)
+        ends_s = outages.end_s(request.arrival_s)
         try:
             self._decide(ran, policy, online=ends_s is None)
             if ran.settled is not None and ran.settled.module == QUEUE and ends_s is not None:
@@ -100,7 +106,7 @@ class Rehearsal:
                 self._decide(ran, policy, online=True)
                 assert ran.settled is not None
                 ran.settled = replace(ran.settled, outcome="queued", reason=ran.settled.reason + _LATER)
-        except RefusedError as error:
+        except (RefusedError, InputError) as error:
             ran.error = error
         ran.routing_s = perf_counter() - began_s
         if ran.error is None:
@@ -139,6 +145,9 @@ class Rehearsal:
             answers = self.table.of(module_of(self.plan, module))
             tokens = self.table.prompt_tokens[row]
             new = min(request.max_new_tokens, answers.new_tokens[row])
+        return self._predict(module, tokens, new)
+
+    def _predict(self, module: str, tokens: int, new: int) -> RequestTrace:
         key = (module, tokens, new)
         if key not in self._predicted:
             self._predicted[key] = cost.predict(
@@ -149,6 +158,7 @@ class Rehearsal:
                 prompt_tokens=tokens,
                 new_tokens=new,
                 feature=module,
+                link_kind=self._link_kind,
                 must_fit=False,
             )
         return self._predicted[key]
@@ -165,7 +175,7 @@ def _served(ran: _Ran, times: cost.Finish | None, plan: Plan) -> Served:
         module=ran.modules[-1] if ran.modules else None,
         escalated=len(ran.traces) > 1,
         trace=trace,
-        queued_s=0.0 if times is None else max(0.0, times.latency_s - sum(t.total_s for t in ran.traces)),
+        queued_s=0.0 if times is None else waiting_s(ran.request, times.finished_s, ran.traces),
         started_s=ran.ready_s if times is None else times.started_s,
         finished_s=ran.ready_s if times is None else times.finished_s,
         right=ran.right,

@@ -117,7 +117,8 @@ class CloudServer:
             if request is not None:
                 self._answer(request, perf_counter())
             for key in list(self._streams):
-                self._advance(key)
+                if key in self._streams:  # a client that is lost takes all of its streams along
+                    self._advance(key)
 
     def _answer(self, request: Request, received_s: float) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.errors import ProtocolError
+from workbench.errors import PeerLostError, ProtocolError, WorkbenchError
 from workbench.models.slice import Boundary
 from workbench.plan import Plan
 from workbench.runtime.decoding import Sampling
@@ -94,11 +94,15 @@ class CloudLink:
         self._sends_ids = False
         self._offset_s = self._clock_offset()
         self._asked = 0  # exchanges of the session so far
+        self._has_leftovers = False
 
     # ---- sessions
 
     def open(self, session: int, feature: str, batch: int, sampling: Sampling, pace: str) -> None:
-        """Begin a session; not answered."""
+        """Begin a session; not answered. What still comes of one that failed is thrown away first."""
+        if self._has_leftovers:
+            self._drain()
+            self._has_leftovers = False
         self._asked = 0
         self._sends_ids = feature in self.facts.get("needs_token_ids", ())
         self.transport.send(Open(session, batch, feature, sampling.to_dict(), {"pace": pace}))
@@ -106,6 +110,10 @@ class CloudLink:
     def close(self, session: int) -> None:
         """End a session; not answered."""
         self.transport.send(Close(session))
+
+    def failed(self) -> None:
+        """The session ended in an error: answers to what it asked may be on their way yet."""
+        self._has_leftovers = True
 
     def cancel(self, session: int) -> None:
         """Stop a stream, and throw away what is still on its way."""
@@ -203,10 +211,18 @@ class CloudLink:
         return message, frames, self.transport.bytes_received - before
 
     def _drain(self) -> None:
-        """Read up to the answer of a Ping: what was sent before it is then gone."""
-        self.transport.send(Ping(perf_counter()))
-        while not isinstance(self.transport.receive(_STEP_TIMEOUT_S)[0], Pong):
-            pass
+        """Read up to the answer of a Ping: what was sent before it is then gone, failures too."""
+        sent_s = perf_counter()
+        self.transport.send(Ping(sent_s))
+        while True:
+            try:
+                message, _ = self.transport.receive(_STEP_TIMEOUT_S)
+            except (PeerLostError, ProtocolError):
+                raise
+            except WorkbenchError:
+                continue  # what the cloud says of a session that is over
+            if isinstance(message, Pong) and message.ping_sent_s == sent_s:
+                return
 
     def _clock_offset(self) -> float:
         """Seconds that the cloud's clock is ahead: none on one host, else from the quickest of some pings."""

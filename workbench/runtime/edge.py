@@ -139,9 +139,13 @@ class EdgeClient:
         request = _Request(
             self, module, sampling or Sampling(), conditions or Conditions(), on_token, next(self._sessions)
         )
-        return request.run(
-            [prompts] if isinstance(prompts, str) else list(prompts), max_new_tokens, prefill_chunk
-        )
+        rows = [prompts] if isinstance(prompts, str) else list(prompts)
+        try:
+            return request.run(rows, max_new_tokens, prefill_chunk)
+        except BaseException:
+            if self._cloud is not None:
+                self._cloud.failed()
+            raise
 
     def _module(self, feature: str) -> Module:
         if feature not in self._modules:

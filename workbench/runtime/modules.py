@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from workbench.devices import Pace
-from workbench.errors import InputError, PlanError
+from workbench.errors import AdapterError, InputError, PlanError
 from workbench.models.adapters import Adapter, load_adapter
 from workbench.models.slice import StageModel, share_tied
 from workbench.plan import Placement, Plan, Stage
@@ -132,9 +132,8 @@ class Shelf:
         loaded = [self._stage(model, stage) for stage in placement.partition.on(self._place)]
         adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
         for each in loaded:
-            if adapter is not None and adapter.name not in each.adapters:
-                each.stage.attach(adapter)
-                each.adapters.add(adapter.name)
+            if adapter is not None:
+                each.attach(adapter)
         stages = {each.stage.stage: each.stage for each in loaded}
         return Module(feature, placement, model, stages, self._turns, adapter)
 
@@ -151,7 +150,17 @@ class Shelf:
 class _Loaded:
     source: Path
     stage: StageModel
-    adapters: set[str] = field(default_factory=set)
+    adapters: dict[str, str] = field(default_factory=dict)  # fingerprints by name
+
+    def attach(self, adapter: Adapter) -> None:
+        if adapter.name not in self.adapters:
+            self.stage.attach(adapter)
+            self.adapters[adapter.name] = adapter.fingerprint
+        elif self.adapters[adapter.name] != adapter.fingerprint:
+            raise AdapterError(
+                f"the files of adapter {adapter.name!r} have changed since they were loaded: start again, or "
+                "give the new ones another name"
+            )
 
 
 def _check_size(feature: str, placement: Placement, model: Model) -> None:

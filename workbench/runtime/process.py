@@ -82,11 +82,14 @@ class Child:
         except (BrokenPipeError, ValueError, OSError) as error:
             raise self._lost() from error
 
-    def receive(self, timeout_s: float, *, stop: threading.Event | None = None) -> dict[str, Any]:
+    def receive(
+        self, timeout_s: float, *, stop: threading.Event | None = None, of: int | None = None
+    ) -> dict[str, Any]:
         """The next event.
 
         Args:
             stop: set from any thread to wait no longer; what the process does is left as it is.
+            of: only an error of this request, or of none, is raised; others come as events.
 
         Raises:
             CancelledRunError: ``stop`` was set.
@@ -101,7 +104,7 @@ class Child:
             ) from None
         if event is None:
             raise self._lost()
-        if event.get("event") == "error":
+        if event.get("event") == "error" and (of is None or event.get("request") in (None, of)):
             raise error_of(event)
         return event
 

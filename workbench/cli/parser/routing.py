@@ -76,6 +76,12 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="a shipped plan, or YAML or JSON (default hybrid)",
     )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="what the plan's modules answered, of `workbench model answers` (default: the shipped table)",
+    )
     parser.add_argument("--policy", choices=_POLICIES, default="hybrid", help="default hybrid")
     parser.add_argument(
         "--threshold",
