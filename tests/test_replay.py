@@ -147,8 +147,10 @@ def test_a_workload_in_modelled_time_says_what_waited(virtual: wb.Deployment) ->
     assert report.quality["sort"] == 1.0
     assert report.confusion() == {"copy": {"copy": 1}, "recall": {"recall": 1}, "sort": {"sort": 2}}
     predicted = virtual.predict_replay(report)
-    for ran, said in zip((s for s in report.served if s.traces), predicted.served, strict=True):
-        assert said.latency_s == pytest.approx(ran.latency_s, rel=0.01)
+    assert predicted.outcomes == report.outcomes
+    for ran, said in zip(report.served, predicted.served, strict=True):
+        assert said.latency_s == (ran.latency_s and pytest.approx(ran.latency_s, rel=0.01))
+        assert said.queued_s == pytest.approx(ran.queued_s, abs=1e-6)
 
 
 def test_requests_run_at_once_on_the_wall_clock_and_each_device_is_one(

@@ -75,6 +75,8 @@ def deploy(
     found = _models(plan, features, model, models or {})
     devices = {EDGE: edge, CLOUD: cloud}
     profiles = {name: it.profile for name, it in found.items()}
+    for each in features:
+        cost.fits(plan, profiles[plan.model_of(each)], devices, feature=each)
     sizes = _adapter_bytes(plan, features, found)
     cost.fits_together(plan, profiles, devices, features=features, adapter_bytes=sizes)
     setup = Setup(plan, features, found, devices, link_kind, slots, compute)
