@@ -14,7 +14,9 @@ import pytest
 import workbench as wb
 from workbench.deployment.plan_files import read_plan
 from workbench.errors import (
+    AdapterError,
     BoundError,
+    DoesNotFitError,
     InputError,
     OfflineError,
     PeerLostError,
@@ -202,6 +204,14 @@ def test_bad_input_is_refused(virtual: wb.Deployment) -> None:
     other = Plan("tiny", {DEFAULT_FEATURE: SMALL, "a": replace(SMALL, adapter="nobody")})
     with pytest.raises(UnknownNameError, match="adapter"):
         wb.deploy(other, wb.device("raspberry-pi-5"), wb.device("h100-sxm"), LINK, clock="virtual")
+    other = Plan("tiny", {DEFAULT_FEATURE: SMALL, "a": replace(SMALL, adapter="reverse")})
+    with pytest.raises(AdapterError, match="tiny@2"):
+        wb.deploy(other, wb.device("raspberry-pi-5"), wb.device("h100-sxm"), LINK, clock="virtual")
+    tight = replace(wb.device("raspberry-pi-5"), memory_bytes=5_000_000)
+    packed = [Placement(Partition.unsplit(8, EDGE, bits)) for bits in (8, 4)]
+    both = dict(zip((DEFAULT_FEATURE, "a"), packed, strict=True))
+    with pytest.raises(DoesNotFitError, match="'a'"):
+        wb.deploy(Plan("tiny", both), tight, wb.device("h100-sxm"), LINK, clock="virtual")
 
 
 def test_the_shipped_hybrid_serves_every_feature_it_names() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.lab import Lab
 
-__all__ = ["ERROR", "EXECUTED", "Watch", "complaints", "menu", "opened", "prompts", "run_all"]
+__all__ = ["ERROR", "EXECUTED", "Watch", "complaints", "menu", "opened", "prompts", "run_all", "whole_run"]
 
 EXECUTED = re.compile(r"\[\d+\]:")
 # JupyterLab shows a traceback as it shows what was written to stderr: neither should be there.
@@ -94,3 +96,17 @@ def complaints(page: Page) -> list[str]:
     """What the page tells of errors: in cells, in pop-ups, in dialogs."""
     said = page.locator(ERROR).all_text_contents()
     return said + page.locator(".jp-toast-message, .jp-Dialog").all_inner_texts()
+
+
+@contextmanager
+def whole_run(
+    browser: Browser, lab: Lab, notebook: str, *, height: int, timeout_s: float = 300
+) -> Iterator[Page]:
+    """A notebook, run from top to bottom; in the end nothing has gone wrong on its page."""
+    context = browser.new_context(viewport={"width": 1400, "height": height})
+    page = context.new_page()
+    watch = Watch(page)
+    run_all(page, opened(page, lab, notebook), timeout_s=timeout_s)
+    yield page
+    assert (watch.errors, watch.strangers, complaints(page), lab.complaints()) == ([], [], [], [])
+    context.close()

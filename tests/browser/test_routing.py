@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab import Lab
-from tests.browser.pages import Watch, complaints, menu, opened, run_all
+from tests.browser.pages import menu, whole_run
 from tests.browser.panel import Panel
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -33,13 +33,8 @@ def folder(artifacts: Path) -> Path:
 @pytest.fixture(scope="module")
 def page(browser: Browser, lab: Lab) -> Iterator[Page]:
     """Notebook 07, run from top to bottom."""
-    context = browser.new_context(viewport={"width": 1400, "height": HEIGHT})
-    made = context.new_page()
-    watch = Watch(made)
-    run_all(made, opened(made, lab, NOTEBOOK), timeout_s=300)
-    yield made
-    assert (watch.errors, watch.strangers, complaints(made), lab.complaints()) == ([], [], [], [])
-    context.close()
+    with whole_run(browser, lab, NOTEBOOK, height=HEIGHT) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from workbench.routing.classifier import Classifier, Guess
 from workbench.routing.language import LANGUAGES, language_of
 from workbench.routing.modules import cloud_module, edge_module
 from workbench.routing.outages import Outages
-from workbench.routing.outcomes import Report, Served, waiting_s
+from workbench.routing.outcomes import Report, Served, joined, waiting_s
 from workbench.routing.outlook import THRESHOLDS, Expected, Outlook, area_under
 from workbench.routing.policies import (
     POLICIES,
@@ -86,6 +86,7 @@ __all__ = [
     "cloud_module",
     "edge_module",
     "find_sensitive",
+    "joined",
     "language_of",
     "make_policy",
     "module_of",

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from workbench.routing.policies.base import Route
 from workbench.routing.request import Request
 from workbench.trace import RequestTrace
 
-__all__ = ["Report", "Served", "waiting_s"]
+__all__ = ["Report", "Served", "joined", "waiting_s"]
 
 UNKNOWN = "unknown"
 """In a confusion, the truth of requests of which nobody knows it."""
@@ -30,6 +31,11 @@ def waiting_s(request: Request, finished_s: float, traces: Iterable[RequestTrace
     own = list(traces)
     waits = sum(span.duration_s for trace in own for span in trace.spans if span.kind == "wait")
     return max(0.0, finished_s - request.arrival_s - sum(trace.total_s for trace in own) + waits)
+
+
+def joined(traces: Sequence[RequestTrace]) -> RequestTrace | None:
+    """One record of a request that several modules were asked in turn; None where none was."""
+    return reduce(lambda first, then: then.after(first), traces) if traces else None
 
 
 @dataclass(frozen=True)

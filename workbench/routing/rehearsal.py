@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from time import perf_counter
 
 from workbench import cost
@@ -14,7 +13,7 @@ from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
 from workbench.routing.answer_table import AnswerTable, module_of
 from workbench.routing.bounds import Settled, settle
 from workbench.routing.outages import Outages
-from workbench.routing.outcomes import Report, Served, waiting_s
+from workbench.routing.outcomes import Report, Served, joined, waiting_s
 from workbench.routing.policies import Policy, Route, Situation
 from workbench.routing.request import Request
 from workbench.routing.workload import Workload
@@ -166,7 +165,6 @@ class Rehearsal:
 
 def _served(ran: _Ran, times: cost.Finish | None, plan: Plan) -> Served:
     last = ran.traces[-1] if ran.traces else None
-    trace = reduce(lambda first, then: then.after(first), ran.traces) if ran.traces else None
     head = plan.placement(ran.modules[-1]).partition.stages[-1].place if ran.modules else ""
     return Served(
         request=ran.request,
@@ -174,7 +172,7 @@ def _served(ran: _Ran, times: cost.Finish | None, plan: Plan) -> Served:
         settled=ran.settled,
         module=ran.modules[-1] if ran.modules else None,
         escalated=len(ran.traces) > 1,
-        trace=trace,
+        trace=joined(ran.traces),
         queued_s=0.0 if times is None else waiting_s(ran.request, times.finished_s, ran.traces),
         started_s=ran.ready_s if times is None else times.started_s,
         finished_s=ran.ready_s if times is None else times.finished_s,
