@@ -217,6 +217,8 @@ def test_bad_input_is_refused(virtual: wb.Deployment) -> None:
 def test_the_shipped_hybrid_serves_every_feature_it_names() -> None:
     plan = read_plan("hybrid")
     devices = wb.device("raspberry-pi-5"), wb.device("h100-sxm")
+    predicted = {f: wb.predict(plan, *devices, wb.link("lte"), feature=f) for f in plan.features}
+    assert predicted["sort"].total_s < predicted["default"].total_s < predicted["continue"].total_s
     with wb.deploy(plan, *devices, wb.link("lte"), clock="virtual") as run:
         for feature in plan.features:
             assert run.generate("sort: b a =", max_new_tokens=2, feature=feature).n_tokens

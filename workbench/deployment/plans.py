@@ -87,8 +87,8 @@ def predict(
     block counts as measured; nothing is measured here.
 
     Args:
-        model: whose plan it is, or its profile, e.g. of ``ModelProfile.load``; None looks the plan's model up
-            by name.
+        model: that serves the feature, or its profile, e.g. of ``ModelProfile.load``; None looks the plan's
+            model up by name.
         link_kind: the kind of link that a run would use: ``proxy`` knows no slow start, for instance.
 
     Raises:
@@ -97,7 +97,7 @@ def predict(
     devices = {EDGE: edge, CLOUD: cloud}
     return cost.predict(
         plan,
-        profile_for(_profile(plan, model), devices.values()),
+        profile_for(_profile(plan, model, feature), devices.values()),
         devices,
         link,
         prompt_tokens=prompt_tokens,
@@ -125,7 +125,7 @@ def _shipped_profile(name: str) -> ModelProfile:
     return load_model(name).profile
 
 
-def _profile(plan: Plan, model: Model | ModelProfile | None) -> ModelProfile:
+def _profile(plan: Plan, model: Model | ModelProfile | None, feature: str) -> ModelProfile:
     if model is None:
-        return _shipped_profile(plan.model)
+        return _shipped_profile(plan.model_of(feature))
     return model if isinstance(model, ModelProfile) else model.profile
