@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import workbench as wb
 from tests.cost.models import llama
-from workbench.deployment import problem
+from workbench.deployment import placing, problem
 from workbench.errors import InfeasibleError, InputError, ModelNotFoundError, UnknownNameError
-from workbench.planner import Choices, Limits, Pin, Request
+from workbench.planner import Choices, Limits, Pin, PlacingLimits, Request, place
 
 MODEL = llama("m", 6, 1024, 2816, 8, 4, 32000, tied=True)
 ENDS = ("raspberry-pi-5", "h100-sxm", "lte")
@@ -64,3 +66,16 @@ def test_what_is_missing_or_unknown_is_said() -> None:
         wb.decide("llama-3-8", *ENDS)
     with pytest.raises(InfeasibleError):
         wb.decide(MODEL, *ENDS, limits=Limits(ttft_s=1e-6))
+
+
+def test_features_are_placed_by_what_their_modules_answered() -> None:
+    mix = {"sort": 2.0, "reverse": 1.0, "arithmetic": 1.0, "continue": 1.0}
+    asked = placing(mix, "raspberry-pi-5", "h100-sxm", "lte", limits=PlacingLimits(relative_quality=0.95))
+    found = place(asked)
+    assert found.best.values["quality"] >= 0.95 * asked.best_quality
+    assert found.plan.features["reverse"].adapter == "reverse"
+    assert found.best.values["latency"] < found.baselines["cloud-only"].values["latency"]  # type: ignore[union-attr]
+    best = place(replace(asked, limits=PlacingLimits(), aim="quality"))
+    assert best.best.values["quality"] == pytest.approx(asked.best_quality)
+    with pytest.raises(UnknownNameError, match="measured feature"):
+        placing({"sotr": 1.0}, "raspberry-pi-5", "h100-sxm", "lte")

@@ -1,6 +1,6 @@
 """What a notebook holds: makes plans, predicts them, and joins a plan, a link and two processes to a run."""
 
-from workbench.deployment.decisions import decide, problem
+from workbench.deployment.decisions import decide, placing, problem
 from workbench.deployment.deployment import Deployment, deploy
 from workbench.deployment.plan_files import plan_names, read_plan, write_plan
 from workbench.deployment.plans import HOST, cloud_only, device, edge_only, predict, profile_for, split
@@ -13,6 +13,7 @@ __all__ = [
     "deploy",
     "device",
     "edge_only",
+    "placing",
     "plan_names",
     "predict",
     "problem",

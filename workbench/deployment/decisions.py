@@ -1,21 +1,37 @@
-"""Whether to split, and where: names become profiles, and a planner decides."""
+"""Whether to split, and where, and which module for which feature: names become profiles, planners decide."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from workbench import profiles
+from workbench.deployment.plan_files import read_plan
 from workbench.deployment.plans import device, profile_for
 from workbench.errors import InputError
-from workbench.plan import CLOUD, EDGE
-from workbench.planner import Answer, Choices, Exit, Limits, LossTable, Pin, Prices, Problem, Request, plan
+from workbench.plan import CLOUD, EDGE, Plan
+from workbench.planner import (
+    Answer,
+    Choices,
+    Demand,
+    Exit,
+    Limits,
+    LossTable,
+    Pin,
+    PlacingProblem,
+    Prices,
+    Problem,
+    Request,
+    plan,
+)
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
+from workbench.routing import AnswerTable, shipped_answers
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["Wishes", "decide", "problem"]
+__all__ = ["Wishes", "decide", "placing", "problem"]
 
 
 class Wishes(TypedDict, total=False):
@@ -54,7 +70,7 @@ def problem(
         raise InputError(
             "a chain has devices by place and links between neighbours, and no edge, cloud or link"
         )
-    found = {place: device(it) if isinstance(it, str) else it for place, it in devices.items()}
+    found = {place: _device(it) for place, it in devices.items()}
     given: dict[str, Any] = {**wishes}
     if isinstance(aims := given.get("aims"), str):
         given["aims"] = {aims: 1.0}
@@ -94,6 +110,51 @@ def decide(
         ModelNotFoundError, UnknownNameError: no model, device or link is called so.
     """
     return plan(problem(model, edge, cloud, link, devices=devices, links=links, **wishes), planner)
+
+
+def placing(
+    mix: Mapping[str, float],
+    edge: DeviceProfile | str,
+    cloud: DeviceProfile | str,
+    link: LinkProfile | str,
+    *,
+    modules: Plan | str = "modules",
+    table: AnswerTable | None = None,
+    **wishes: Any,
+) -> PlacingProblem:
+    """What ``planner.place`` takes, from names and from what modules were measured to answer.
+
+    Args:
+        mix: features that the table knows, and their shares of the requests.
+        modules: the candidates: a plan whose features are modules, or a shipped one's name.
+        table: what they answered; None takes the shipped one.
+        wishes: other fields of ``PlacingProblem``: limits, aim, bounds, prices, default.
+
+    Raises:
+        UnknownNameError: a feature or a module was not measured.
+        PlanError, InputError: a share, limit or aim that cannot be.
+    """
+    from workbench.models import load_adapter, load_model  # brings torch
+
+    offered = read_plan(modules) if isinstance(modules, str) else modules
+    known = table or shipped_answers()
+    models = {name: load_model(name) for name in offered.models}
+    tuned = {p.adapter: models[offered.model_of(key)] for key, p in offered.features.items() if p.adapter}
+    return PlacingProblem(
+        model=offered.model,
+        demands=tuple(Demand(feature, share, *known.lengths(feature)) for feature, share in mix.items()),
+        candidates={key: replace(placement, fallback=None) for key, placement in offered.features.items()},
+        profiles={name: model.profile for name, model in models.items()},
+        devices={EDGE: _device(edge), CLOUD: _device(cloud)},
+        link=profiles.link(link) if isinstance(link, str) else link,
+        quality={(f, key): q for (f, key), q in known.qualities(offered).items() if f in mix},
+        adapter_bytes={name: load_adapter(name, model).n_bytes for name, model in tuned.items()},
+        **wishes,
+    )
+
+
+def _device(found: DeviceProfile | str) -> DeviceProfile:
+    return device(found) if isinstance(found, str) else found
 
 
 def _profile(model: Model | ModelProfile | str) -> ModelProfile:

@@ -21,8 +21,10 @@ from workbench.routing.modules import edge_module
 from workbench.routing.request import CONTINUE
 from workbench.trace import Label
 
-__all__ = ["AnswerTable", "ModuleAnswers", "calibrated", "module_of", "shipped_answers"]
+__all__ = ["OPEN_TOKENS", "AnswerTable", "ModuleAnswers", "calibrated", "module_of", "shipped_answers"]
 
+OPEN_TOKENS = (40, 16)
+"""Prompt and new tokens of a request for open text."""
 _LOSSY = ("int8", "int4")  # codecs that change an answer more than 16 bits of weights do
 
 
@@ -93,6 +95,15 @@ class AnswerTable:
     def rows(self, task: str) -> NDArray[np.intp]:
         """Which rows are of a task."""
         return np.flatnonzero(self._task_column == task)
+
+    def lengths(self, feature: str) -> tuple[int, int]:
+        """Prompt and new tokens of a feature's requests, means over modules; of open text what is usual."""
+        rows = self.rows(feature)
+        if feature == CONTINUE or not len(rows):
+            self.quality(next(iter(self.modules)), feature)  # says which features there are
+            return OPEN_TOKENS
+        new = np.mean([np.asarray(m.new_tokens)[rows].mean() for m in self.modules.values()])
+        return round(float(np.asarray(self.prompt_tokens)[rows].mean())), max(1, round(float(new)))
 
     def quality(self, module: str, feature: str) -> float:
         """Share of right answers; of open text, the best module's bits per byte over this one's."""

@@ -17,7 +17,7 @@ from workbench import cost
 from workbench.errors import PlanError
 from workbench.plan import EDGE, Plan
 from workbench.profiles import DeviceProfile, LinkProfile, ModelProfile
-from workbench.routing.answer_table import AnswerTable, module_of
+from workbench.routing.answer_table import OPEN_TOKENS, AnswerTable, module_of
 from workbench.routing.calibration import Calibration
 from workbench.routing.modules import cloud_module, edge_module, own_module
 from workbench.routing.request import CONTINUE
@@ -26,7 +26,6 @@ from workbench.trace import Label
 __all__ = ["THRESHOLDS", "Expected", "Outlook", "area_under"]
 
 THRESHOLDS = tuple(round(0.02 * i, 2) for i in range(51))
-_OPEN_TOKENS = (40, 16)  # prompt and new tokens of a request for open text
 Floats = NDArray[np.float64]
 
 
@@ -211,7 +210,7 @@ class Outlook:
         table, name = self.table, module_of(self.plan, module)
         local = self.plan.features[module].is_local
         if feature == CONTINUE:
-            latency_s, energy_j, n_bytes = np.array([self._cost(module, *_OPEN_TOKENS)]).T
+            latency_s, energy_j, n_bytes = np.array([self._cost(module, *OPEN_TOKENS)]).T
             quality = np.array([table.quality(name, feature)])
             return _Column(quality, latency_s, energy_j, n_bytes, np.ones(1), local)
         rows, answers = table.rows(feature), table.of(name)
