@@ -54,8 +54,13 @@ class Measurer:
         """Whether a run goes on; false once ``on_end`` has returned."""
         return self._stop is not None
 
-    def start(self, setting: Setting, prompt: str = "") -> None:
+    def start(
+        self, setting: Setting, prompt: str = "", *, on_begin: Callable[[], None] = lambda: None
+    ) -> None:
         """Begin a run and return at once.
+
+        Args:
+            on_begin: is told before anything else is, however soon the run ends.
 
         Raises:
             InputError: a run goes on already.
@@ -66,6 +71,7 @@ class Measurer:
             self._stop = threading.Event()
             arguments = (setting, prompt, self._stop)
             self._thread = threading.Thread(target=self._run, args=arguments, name="measurer", daemon=True)
+            on_begin()
             self._thread.start()
 
     def cancel(self) -> bool:

@@ -170,7 +170,9 @@ class Explorer(EndsOfPanel):
         if self._measurer is None:
             raise InputError("a profile has no weights: explore a model of wb.load_model to run it")
         setting = self.setting
-        self._measurer.start(setting, self.run_controls.prompt)
+        self._measurer.start(setting, self.run_controls.prompt, on_begin=lambda: self._begin(setting))
+
+    def _begin(self, setting: Setting) -> None:
         self._worker.post("run starts", lambda: self.run_controls.begin(setting.new_tokens))
 
     def _press(self) -> None:
