@@ -31,7 +31,7 @@ from workbench.runtime import Sampling
 LINKS = ("cable", "4g", "lte", "fibre", "wifi-6")
 PROMPT = "def read(path):\n    return open(path).read()\n\n"
 LENGTHS = ((1, 6), (12, 16))  # how often the prompt stands there, tokens to make
-REPEATS = 3
+REPEATS = 5
 _TIMEOUTS = 5  # of retransmission, after which a window is small again
 Case = dict[str, Any]
 
@@ -88,7 +88,8 @@ def _cases(setup: Setup, model: wb.Model, links: tuple[str, ...]) -> Iterator[Ca
     options = {"model": model, "link_kind": "netem", "clock": "wall"}
     began_s = time.perf_counter()
     with wb.deploy(setup.plan(model), device, device, first, **options) as run:
-        run.generate(PROMPT, max_new_tokens=4)  # first-use costs
+        for times, _ in LENGTHS:
+            run.generate(PROMPT * times, max_new_tokens=4)  # first-use costs, which each shape has
         for name in links:
             run.change_link(wb.link(name))
             for times, new_tokens in LENGTHS:

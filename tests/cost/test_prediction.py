@@ -161,6 +161,24 @@ def test_overheads_of_a_measured_device_are_counted() -> None:
     assert extra == pytest.approx(2 * 2 * 2e-3)
 
 
+def test_streaming_delays_every_pass_but_the_first() -> None:
+    slow = replace(DEVICES[CLOUD], stream_overhead_s=3e-3)
+    before = _small(CLOUD_ONLY, new_tokens=8)
+    after = predict(CLOUD_ONLY, SMALL, {**DEVICES, CLOUD: slow}, LTE, new_tokens=8)
+    assert after.ttft_s == before.ttft_s
+    assert after.total_s == pytest.approx(before.total_s + 7 * 3e-3)
+    assert _kinds(after, 1)[0] == (CLOUD, "encode")
+    assert predict(SPLIT, SMALL, {**DEVICES, CLOUD: slow}, LTE) == _small(SPLIT)  # nothing streams there
+
+
+def test_a_request_begins_once() -> None:
+    slow = replace(DEVICES[EDGE], request_overhead_s=2e-3, tokenize_s_per_token=1e-5)
+    for plan in SHAPES:
+        before, after = _small(plan), predict(plan, SMALL, {**DEVICES, EDGE: slow}, LTE)
+        assert after.ttft_s == pytest.approx(before.ttft_s + 2e-3 + 64 * 1e-5)
+        assert after.tpot_s == pytest.approx(before.tpot_s)
+
+
 def test_energy_is_work_and_waiting() -> None:
     trace = _small(SPLIT)
     busy = trace.seconds_by()["edge", "compute"]

@@ -268,3 +268,14 @@ def test_two_adapters_of_one_name_are_not_mistaken(model: Model, good: Path) -> 
     write_adapter(good, toy("llama"), "toy-base", list(linear_layers(toy("llama"), "model.layers"))[:1])
     with pytest.raises(AdapterError, match="another adapter is attached as"):
         part.attach(load_adapter(good, model))
+
+
+def test_files_that_change_under_an_attached_adapter_are_noticed(model: Model, good: Path) -> None:
+    part = model.load_stage(Stage(EDGE, 0, 4, embedding=True, head=True, bits=32))
+    first = load_adapter(good, model)
+    part.attach(first)
+    part.attach(load_adapter(good, model))  # the same files: nothing to do
+    piece = first.pieces[0]
+    rewrite(good, **{f"{piece.path}.lora_B.weight": torch.ones(piece.up.shape)})
+    with pytest.raises(AdapterError, match="its files have changed since"):
+        part.attach(load_adapter(good, model))

@@ -134,13 +134,14 @@ class _Play:
     def _tokenize(self) -> None:
         device = self.chain.devices.get(self.chain.user)
         if device is not None:
-            seconds = device.tokenize_s_per_token * self.prompt_tokens * self.batch
-            self._spend("tokenize", self.chain.user, seconds)
+            self._spend("tokenize", self.chain.user, device.begin_s(self.prompt_tokens * self.batch))
 
     def _pass(self) -> None:
         """Every stage once; then the token is where the next pass begins."""
         stages = self.placement.partition.stages
         tokens, context = self._step()
+        if self._streams and self.token:
+            self._spend("encode", self._start, self.chain.devices[self._start].stream_overhead_s)
         for i, stage in enumerate(stages):
             if i:
                 self._hand_over(stages[i - 1].place, stage, tokens, context)
@@ -150,7 +151,7 @@ class _Play:
             self._cross(self._end, self._start, self.sizes.tokens(self.token))
 
     def _arrival_s(self) -> float:
-        """When the user has the token; whoever made it goes on without waiting."""
+        """When the user has the token; whoever made it goes on without waiting for it to arrive."""
         if not self._streams:
             return self.now_s
         made_s = self.now_s

@@ -50,7 +50,7 @@ class StageShelf:
         found = [self._stages[key] for key in keys]
         adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
         for each in found:
-            if adapter is not None and adapter.name not in each.adapters:
+            if adapter is not None:
                 each.attach(adapter)
             each.use(None if adapter is None else adapter.name)
         return found

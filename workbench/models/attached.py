@@ -53,7 +53,7 @@ class Adapters:
 
     def __init__(self, module: PreTrainedModel, stage: Stage, n_blocks: int) -> None:
         self._module, self._stage, self._n_blocks = module, stage, n_blocks
-        self._held: dict[str, Adapter] = {}
+        self._held: dict[str, str] = {}  # fingerprints by name
         self._of_layer: dict[str, dict[str, _Factors]] = {}  # path → adapter's name → factors
         self.active: str | None = None
 
@@ -68,10 +68,13 @@ class Adapters:
         Raises:
             AdapterError: it is of another model, another one of its name is attached, or its file is damaged.
         """
-        if self._held.get(adapter.name) == adapter:
+        if self._held.get(adapter.name) == adapter.fingerprint:
             return
         if adapter.name in self._held:
-            raise AdapterError(f"another adapter is attached as {adapter.name!r}: load it by another name")
+            raise AdapterError(
+                f"another adapter is attached as {adapter.name!r}, or its files have changed since: start "
+                "again, or load it by another name"
+            )
         if adapter.n_blocks != self._n_blocks:
             raise AdapterError(
                 f"adapter {adapter.name!r} is for {adapter.base!r} with {adapter.n_blocks} blocks, this "
@@ -82,7 +85,7 @@ class Adapters:
         for path, factors in read.items():
             self._factors_of(path)[adapter.name] = factors
         self._home().append(nn.ModuleList(read.values()))
-        self._held[adapter.name] = adapter
+        self._held[adapter.name] = adapter.fingerprint
 
     def use(self, name: str | None) -> None:
         """Make an attached adapter the active one; None for the base alone.

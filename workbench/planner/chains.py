@@ -181,7 +181,7 @@ def _sums(tables: _Tables, route: Route, wire: str, way: _Way, pause: int) -> tu
     """Seconds of a way's prefill and of its decode step, if pauses were of this length."""
     problem, crossings = tables.landscape.problem, tables.landscape.crossings(wire)
     cuts, widths = way
-    prefill_s, decode_s = tables.tokenize_s, 0.0
+    prefill_s, decode_s = tables.begin_s, 0.0
     for i, (width, (start, stop)) in enumerate(zip(widths, pairwise(cuts), strict=True)):
         stage = tables.stage(route, i)
         prefill_s += stage.prefill_s[width, start, stop]
@@ -229,11 +229,10 @@ class _Tables:
         return plans
 
     @property
-    def tokenize_s(self) -> float:
+    def begin_s(self) -> float:
         """Seconds that the user's device takes for the prompt before anything else."""
         problem = self.landscape.problem
-        each_s = problem.devices[problem.user].tokenize_s_per_token
-        return each_s * problem.request.prompt_tokens * problem.request.batch
+        return problem.devices[problem.user].begin_s(problem.request.prompt_tokens * problem.request.batch)
 
     def n_pauses(self, wire: str) -> int:
         """How many lengths of pause the messages tell apart."""
@@ -289,6 +288,7 @@ def _seconds(landscape: Landscape, key: _Key, bits: int) -> tuple[Floats, Floats
         seconds = np.where(present, seconds, 0.0)
         if first:
             seconds = seconds + columns.embedding_s[phase]
+            seconds = seconds + (device.stream_overhead_s if phase and place != problem.user else 0.0)
         if last:
             seconds = seconds + columns.head_s + device.sample_s
         found.append(seconds)

@@ -274,9 +274,10 @@ class Pass:
         self._hand_over()
         if end != start:
             self._send(end, start, self.crossings[0].tokens(end, start))
+        if start != self.user:
+            self._work(start, 0.0, devices[start].stream_overhead_s)
         self._settle()
-        tokenize_s = devices[self.user].tokenize_s_per_token * request.prompt_tokens * request.batch
-        self._work(self.user, tokenize_s, 0.0)
+        self._work(self.user, devices[self.user].begin_s(request.prompt_tokens * request.batch), 0.0)
         if start != self.user:
             self._stream(start)
 

@@ -53,6 +53,8 @@ _SECONDS = (
     "head_overhead_s",
     "sample_s",
     "message_overhead_s",
+    "stream_overhead_s",
+    "request_overhead_s",
     "tokenize_s_per_token",
     "encode_s",
     "encode_s_per_element",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["HOST", "calibrate_host", "host"]
 
 HOST = "host"
-_VERSION = 3  # of what is measured: older results are measured again
+_VERSION = 4  # of what is measured: older results are measured again
 _ROOM = "host"
 
 

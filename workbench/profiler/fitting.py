@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.profiles import DeviceProfile, Kernel, ModelProfile, Source
 
-__all__ = ["HostTimes", "WidthTimes", "fit_kernel", "forward_overhead", "host_profile"]
+__all__ = ["HostTimes", "RequestTimes", "WidthTimes", "fit_kernel", "forward_overhead", "host_profile"]
 
 _MEMORY_SHARE = 0.8  # of the machine's memory that a model may use
 _CORE_W, _IDLE_W = 10.0, 2.0  # per core; nothing here reads a power meter
@@ -24,12 +24,23 @@ class WidthTimes:
 
     blocks: tuple[int, int]  # of the shorter and the longer stage
     decode_s: tuple[float, float]  # one token, one pass after the other, few tokens in the cache
-    after_wait_s: tuple[float, float]  # one token, after a pause as a round trip makes it
     contexts: tuple[int, int]  # tokens in the cache there, and in a full one
     full_cache_s: float  # one token of the longer stage with the full cache
     prefill: tuple[tuple[int, float], ...]  # tokens and seconds of the longer stage, without a past
     block_bytes: float  # as the weights of one block lie in memory, on average
     spread: float = 0.0  # half of p10 to p90 of a pass after a pause over its median
+
+
+@dataclass(frozen=True)
+class RequestTimes:
+    """What requests with both sides on one host take longer than the whole model's passes: seconds of the
+    first token and of each later one.
+    """
+
+    prompt_tokens: int
+    elements: int  # numbers per token that cross in the split
+    streamed_s: tuple[float, float]  # cloud-only
+    split_s: tuple[float, float] | None = None  # two halves; None where the model cannot be split
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class HostTimes:
     widths: Mapping[int, WidthTimes]
     bandwidth_bytes_per_s: float  # reading a matrix that no cache holds
     head_s: float  # one token of a stage that has the head and no block, at 16 bits or else the widest
-    message_s: float  # one message from process to process
+    requests: RequestTimes  # at 16 bits or else the widest
     sample_s: float  # logits to token to text
     tokenize_s_per_token: float  # text to token ids
     encode_s: float  # coding one boundary activation, besides …
@@ -52,7 +63,7 @@ class HostTimes:
     def from_dict(cls, data: Mapping[str, Any]) -> HostTimes:
         """Read JSON's form of it."""
         widths = {int(bits): _width(value) for bits, value in data["widths"].items()}
-        return cls(**{**data, "widths": widths})
+        return cls(**{**data, "widths": widths, "requests": _requests(data["requests"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -111,7 +122,7 @@ def host_profile(
     kernels = {b: fit_kernel(model, b, w, times.bandwidth_bytes_per_s) for b, w in times.widths.items()}
     usual = 16 if 16 in kernels else max(kernels)
     first, forward_s = kernels[usual], forward_overhead(times.widths[usual])
-    waiting_s = sum(_after_wait(w) for w in times.widths.values()) / len(times.widths)
+    overheads = _Overheads.of(times, forward_s)
     measured = Source(
         f"medians over stages of {times.model!r} on {processor}, {times.threads} thread(s) with "
         f"{times.cpu_share:.0%} of a core each",
@@ -121,8 +132,8 @@ def host_profile(
         f"{_IDLE_W:g} W per idle and {_CORE_W:g} W per busy core: nothing is measured", "modelled"
     )
     names = ("flops", "kernels", "bandwidth_bytes_per_s", "block_overhead_s", "forward_overhead_s")
-    more = ("head_overhead_s", "message_overhead_s", "sample_s", "spread")
-    coding = ("tokenize_s_per_token", "encode_s", "encode_s_per_element")
+    more = ("head_overhead_s", "message_overhead_s", "stream_overhead_s", "request_overhead_s")
+    other = ("sample_s", "spread", "tokenize_s_per_token", "encode_s", "encode_s_per_element")
     return DeviceProfile(
         name="host",
         title=f"this host: {processor}, {cores} cores",
@@ -135,8 +146,9 @@ def host_profile(
         active_w=_IDLE_W * cores + (_CORE_W - _IDLE_W) * times.threads,
         forward_overhead_s=forward_s,
         head_overhead_s=max(0.0, times.head_s - forward_s - _head_reading_s(model, usual, first)),
-        # Each message is sent by one side and received by the other, whose pass then comes after a wait.
-        message_overhead_s=(times.message_s + waiting_s) / 2,
+        message_overhead_s=overheads.message_s,
+        stream_overhead_s=overheads.stream_s,
+        request_overhead_s=overheads.request_s,
         sample_s=times.sample_s,
         tokenize_s_per_token=times.tokenize_s_per_token,
         encode_s=times.encode_s,
@@ -144,12 +156,38 @@ def host_profile(
         spread=median(width.spread for width in times.widths.values()),
         kernels=kernels,
         sources={
-            **dict.fromkeys((*names, *more, *coding), measured),
+            **dict.fromkeys((*names, *more, *other), measured),
             "memory_bytes": Source(f"{_MEMORY_SHARE:.0%} of this machine's memory", "modelled"),
             "idle_w": guessed,
             "active_w": guessed,
         },
     )
+
+
+class _Overheads(NamedTuple):
+    """What requests took besides their passes, as the cost model counts it."""
+
+    message_s: float  # of either end of a message
+    stream_s: float
+    request_s: float
+
+    @classmethod
+    def of(cls, times: HostTimes, forward_s: float) -> _Overheads:
+        """A split step has two messages, each packed by one side and unpacked by the other."""
+        asked, sample_s = times.requests, times.sample_s
+        begin_s = times.tokenize_s_per_token * asked.prompt_tokens + sample_s
+        stream_s = max(0.0, asked.streamed_s[1] - sample_s)
+        if asked.split_s is None:  # then nothing tells messages from what begins a request
+            return cls(max(0.0, asked.streamed_s[0] - begin_s) / 4, stream_s, 0.0)
+        first_s, step_s = (seconds - forward_s for seconds in asked.split_s)
+        message_s = max(0.0, step_s - sample_s - _codecs_s(times, 1)) / 4
+        request_s = first_s - begin_s - _codecs_s(times, asked.prompt_tokens) - 4 * message_s
+        return cls(message_s, stream_s, max(0.0, request_s))
+
+
+def _codecs_s(times: HostTimes, tokens: int) -> float:
+    """Encoding a boundary activation, and decoding it on the other side."""
+    return 2 * (times.encode_s + times.requests.elements * tokens * times.encode_s_per_element)
 
 
 def _block_s(times: WidthTimes) -> float:
@@ -173,12 +211,6 @@ def _cache_bandwidth(model: ModelProfile, times: WidthTimes, bits: int) -> float
     return max(grown, 1.0) / longer_s
 
 
-def _after_wait(times: WidthTimes) -> float:
-    """How much longer a pass takes after a wait; half of the blocks, as a split has on each side."""
-    extra = [max(0.0, late - steady) for late, steady in zip(times.after_wait_s, times.decode_s, strict=True)]
-    return sum(extra) / 2
-
-
 def _operations(model: ModelProfile, tokens: int) -> float:
     """Of one block on average, over a prompt: as ``cost.compute`` counts them."""
     weights = 2.0 * sum(model.block_active_params) * tokens
@@ -187,5 +219,10 @@ def _operations(model: ModelProfile, tokens: int) -> float:
 
 
 def _width(data: Mapping[str, Any]) -> WidthTimes:
-    pairs = {key: tuple(data[key]) for key in ("blocks", "decode_s", "after_wait_s", "contexts")}
+    pairs = {key: tuple(data[key]) for key in ("blocks", "decode_s", "contexts")}
     return WidthTimes(**{**data, **pairs, "prefill": tuple((n, s) for n, s in data["prefill"])})
+
+
+def _requests(data: Mapping[str, Any]) -> RequestTimes:
+    pairs = {key: tuple(data[key]) for key in ("streamed_s", "split_s") if data[key] is not None}
+    return RequestTimes(**{**data, **pairs})

@@ -22,16 +22,18 @@ from workbench.models import Model, load_model
 from workbench.models.slice import StageModel
 from workbench.plan import CLOUD, EDGE, Stage
 from workbench.profiler.fitting import HostTimes, WidthTimes
+from workbench.profiler.loopback import request_times
 from workbench.profiler.passes import measure_width, prompt, single_token, token_ids
 from workbench.profiler.repeat import WAIT_S, repeat, spread, timed
-from workbench.profiler.side import codec_s, message_s, sample_s, tokenize_s
+from workbench.profiler.side import codec_s, sample_s, tokenize_s
 from workbench.quantization.weights import resident_bytes
 
 OnStep = Callable[[str], None]
 _CONTEXTS = (64, 512)
-_PREFILLS = (16, 64, 256)
+_PREFILLS = (13, 61, 251)
 _MATRIX = (4096, 8192)
 _BUSY_S = 0.5  # of looking whether others are at work
+_REQUESTS = 6  # shares of the time that whole requests get
 
 
 def measure_model(model: Model, bits: Sequence[int], budget_s: float, on_step: OnStep) -> dict[str, Any]:
@@ -48,13 +50,15 @@ def measure_model(model: Model, bits: Sequence[int], budget_s: float, on_step: O
 
 def measure_host(model: Model, bits: Sequence[int], budget_s: float, on_step: OnStep) -> dict[str, Any]:
     """Everything that a host profile needs; ``on_step`` is told what comes next."""
-    each_s = budget_s / (8 * len(bits) + 9)
+    each_s = budget_s / (7 * len(bits) + 8 + _REQUESTS)
     usual = 16 if 16 in bits else max(bits)
     widths = {}
     for b in bits:
         on_step(f"blocks with weights of {b} bits")
         widths[b] = _width(model, b, each_s)
-    on_step("memory bandwidth, head, messages, tokens")
+    on_step("whole requests, edge and cloud both here")
+    requests = request_times(model, usual, _REQUESTS * each_s, _tell)
+    on_step("memory bandwidth, head, codec, tokens")
     encode_s, encode_s_per_element = codec_s(model, usual, each_s)
     return HostTimes(
         model=model.name,
@@ -62,7 +66,7 @@ def measure_host(model: Model, bits: Sequence[int], budget_s: float, on_step: On
         widths=widths,
         bandwidth_bytes_per_s=_bandwidth(each_s),
         head_s=_head_s(model, usual, each_s),
-        message_s=message_s(each_s),
+        requests=requests,
         sample_s=sample_s(model, each_s, _tell),
         tokenize_s_per_token=tokenize_s(model, each_s),
         encode_s=encode_s,
@@ -78,18 +82,17 @@ def _width(model: Model, bits: int, each_s: float) -> WidthTimes:
     longest = model.profile.max_positions // 2
     contexts = (min(_CONTEXTS[0], longest // 4), min(_CONTEXTS[1], longest))
     decode = [_decode(stage, model, contexts[0], each_s) for stage in stages]
-    late = [_decode(stage, model, contexts[0], each_s, WAIT_S) for stage in stages]
+    late = _decode(stages[1], model, contexts[0], each_s, WAIT_S)
     prefill = [(t, _prefill_s(stages[1], model, t, each_s)) for t in _PREFILLS if t <= longest]
     block_bytes = (resident_bytes(stages[1].module) - resident_bytes(stages[0].module)) / (n - few)
     return WidthTimes(
         blocks=(few, n),
         decode_s=(median(decode[0]), median(decode[1])),
-        after_wait_s=(median(late[0]), median(late[1])),
         contexts=contexts,
         full_cache_s=median(_decode(stages[1], model, contexts[1], each_s)),
         prefill=tuple(prefill),
         block_bytes=block_bytes,
-        spread=median(map(spread, late)),
+        spread=spread(late),
     )
 
 

@@ -30,8 +30,9 @@ _Run = Callable[[], float]
 """One forward pass; its seconds."""
 _Shape = tuple[int, int, int]
 """Tokens, context, batch."""
-_LENGTHS = {1: (1, 4, 16, 64, 256, 1024), 4: (1, 16, 64, 256)}  # of prompts, by batch
-_CONTEXTS = {1: (16, 128, 512, 2048), 4: (16, 512)}
+# Of prompts and contexts, by batch: not powers of two, which kernels like best and few prompts have.
+_LENGTHS = {1: (1, 4, 13, 61, 127, 251, 1021), 4: (1, 13, 61, 251)}
+_CONTEXTS = {1: (13, 127, 509, 2039), 4: (13, 509)}
 _ROUNDS = 4  # over all shapes: what slows this host down for a while slows none of them alone
 _LONG = 1.0  # shares of its time that one pass may take; beyond, no longer prompt is tried
 _SHAPES = sum(map(len, (*_LENGTHS.values(), *_CONTEXTS.values()))) + 4  # the last for two halves of a split

@@ -6,13 +6,10 @@ in the processor's caches since.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,12 +18,12 @@ from workbench.models.slice import Boundary, StageModel
 from workbench.plan import CLOUD, EDGE, Stage
 from workbench.profiler.passes import token_ids
 from workbench.profiler.repeat import WAIT_S, repeat, timed
-from workbench.wire import Ping, connect, decode_tensors, encode_tensors
+from workbench.wire import decode_tensors, encode_tensors
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
-__all__ = ["codec_s", "message_s", "sample_s", "tokenize_s"]
+__all__ = ["codec_s", "sample_s", "tokenize_s"]
 
 _LENGTHS = (1, 64)  # tokens of the boundary activations that are coded
 _CODEC = "fp16"
@@ -96,27 +93,3 @@ def tokenize_s(model: Model, each_s: float) -> float:
     text = _TEXT * 3
     (taken,) = repeat(timed(lambda: model.tokenizer(text)), each_s, wait_s=WAIT_S)
     return median(taken) / max(1, len(model.tokenizer(text)["input_ids"]))
-
-
-def message_s(each_s: float) -> float:
-    """One way of a small message from process to process."""
-    peer = subprocess.Popen(
-        [sys.executable, "-m", "workbench.profiler.echo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert peer.stdin is not None
-    assert peer.stdout is not None
-    try:
-        contact: dict[str, Any] = json.loads(peer.stdout.readline())
-        with connect(contact["address"], server_key=contact["key"]) as transport:
-
-            def there_and_back() -> None:
-                transport.send(Ping(perf_counter()))
-                transport.receive(10.0)
-
-            there_and_back()
-            (round_trips,) = repeat(timed(there_and_back), each_s, wait_s=WAIT_S)
-    finally:
-        peer.stdin.close()  # which ends it
-        peer.wait(10.0)
-        peer.stdout.close()
-    return median(round_trips) / 2

@@ -67,6 +67,8 @@ class DeviceProfile:
     forward_overhead_s: float = 0.0  # fixed cost of one forward pass of a stage, besides its blocks
     head_overhead_s: float = 0.0  # of the final norm and head, besides reading the head's weights
     message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
+    stream_overhead_s: float = 0.0  # what sending a token unasked delays the pass for the next one
+    request_overhead_s: float = 0.0  # fixed cost of beginning a request, on the user's device
     sample_s: float = 0.0  # choosing one token from logits
     tokenize_s_per_token: float = 0.0  # text to token ids, per token of a prompt
     encode_s: float = 0.0  # fixed cost of encoding or of decoding one boundary activation
@@ -93,6 +95,8 @@ class DeviceProfile:
             "forward_overhead_s": self.forward_overhead_s,
             "head_overhead_s": self.head_overhead_s,
             "message_overhead_s": self.message_overhead_s,
+            "stream_overhead_s": self.stream_overhead_s,
+            "request_overhead_s": self.request_overhead_s,
             "sample_s": self.sample_s,
             "tokenize_s_per_token": self.tokenize_s_per_token,
             "encode_s": self.encode_s,
@@ -117,6 +121,10 @@ class DeviceProfile:
             self.bandwidth_bytes_per_s * self.bandwidth_efficiency,
             self.flops_at(bits) * self.flops_efficiency_at.get(bits, self.flops_efficiency),
         )
+
+    def begin_s(self, prompt_tokens: int) -> float:
+        """Seconds from a prompt's text to its token ids, and what else begins a request."""
+        return self.request_overhead_s + self.tokenize_s_per_token * prompt_tokens
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; ``from_dict`` reads them back."""

@@ -9,14 +9,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from workbench.devices import Pace
-from workbench.errors import AdapterError, InputError, PlanError
+from workbench.errors import InputError, PlanError
 from workbench.models.adapters import Adapter, load_adapter
 from workbench.models.slice import StageModel, share_tied
 from workbench.plan import Placement, Plan, Stage
@@ -133,7 +133,7 @@ class Shelf:
         adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
         for each in loaded:
             if adapter is not None:
-                each.attach(adapter)
+                each.stage.attach(adapter)
         stages = {each.stage.stage: each.stage for each in loaded}
         return Module(feature, placement, model, stages, self._turns, adapter)
 
@@ -150,17 +150,6 @@ class Shelf:
 class _Loaded:
     source: Path
     stage: StageModel
-    adapters: dict[str, str] = field(default_factory=dict)  # fingerprints by name
-
-    def attach(self, adapter: Adapter) -> None:
-        if adapter.name not in self.adapters:
-            self.stage.attach(adapter)
-            self.adapters[adapter.name] = adapter.fingerprint
-        elif self.adapters[adapter.name] != adapter.fingerprint:
-            raise AdapterError(
-                f"the files of adapter {adapter.name!r} have changed since they were loaded: start again, or "
-                "give the new ones another name"
-            )
 
 
 def _check_size(feature: str, placement: Placement, model: Model) -> None:

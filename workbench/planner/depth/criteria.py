@@ -134,7 +134,9 @@ class _Frame:
         if family.place == problem.user:
             return False
         ends = self.landscape.columns(family.place, family.ends)
-        fixed_s = ends.overhead_s + ends.embedding_s[1] + ends.head_s + problem.devices[family.place].sample_s
+        device = problem.devices[family.place]
+        fixed_s = ends.overhead_s + ends.embedding_s[1] + ends.head_s
+        fixed_s += device.sample_s + device.stream_overhead_s
         least_s = fixed_s + self._block(family, "decode").min(axis=1).sum()
         crossings = self.landscape.crossings(problem.choices.wires[0])  # token ids are not encoded
         return bool(least_s <= crossings.streamed(family.place, problem.user).occupancy_s * (1 + WITHIN))
