@@ -14,7 +14,17 @@ __all__ = ["LABELS", "SPAN_KINDS", "Clock", "Label", "Number", "RequestTrace", "
 Label = Literal["measured", "modelled", "published"]
 Clock = Literal["wall", "virtual", "none"]
 LABELS: tuple[Label, ...] = ("measured", "modelled", "published")
-SPAN_KINDS = ("tokenize", "compute", "encode", "uplink", "decode_wire", "downlink", "sample", "wait")
+SPAN_KINDS = (
+    "tokenize",
+    "compute",
+    "encode",
+    "uplink",
+    "decode_wire",
+    "downlink",
+    "sample",
+    "stream",
+    "wait",
+)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def test_streaming_delays_every_pass_but_the_first() -> None:
     after = predict(CLOUD_ONLY, SMALL, {**DEVICES, CLOUD: slow}, LTE, new_tokens=8)
     assert after.ttft_s == before.ttft_s
     assert after.total_s == pytest.approx(before.total_s + 7 * 3e-3)
-    assert _kinds(after, 1)[0] == (CLOUD, "encode")
+    assert _kinds(after, 1)[0] == (CLOUD, "stream")
     assert predict(SPLIT, SMALL, {**DEVICES, CLOUD: slow}, LTE) == _small(SPLIT)  # nothing streams there
 
 

@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 import torch
 
+from tests.models.adapter_files import linear_layers, write_adapter
 from workbench.errors import CancelledRunError, PlanError, UnknownNameError
 from workbench.evaluation import Accuracy, Example, Suite, evaluate
 from workbench.evaluation.pipeline import StageShelf
@@ -166,3 +167,16 @@ def test_shelf_reuses_a_stage_of_another_plan(toy: Model) -> None:
     again = shelf.stages(toy, Placement(Partition.split(4, 2, 32, 16), "int4"), "cpu")
     assert first[0] is again[0]
     assert first[1] is not again[1]
+
+
+def test_an_adapter_that_was_trained_again_is_the_one_that_is_scored(
+    toy: Model, suite: Suite, tmp_path: Path
+) -> None:
+    folder, base = tmp_path / "adapter", toy.load_full()
+    paths = [path for path in linear_layers(base, "model.layers") if path.endswith("q_proj")]
+    with_it = Placement(Partition.unsplit(toy.n_blocks, EDGE, 32), "fp32", adapter=str(folder))
+    found = []
+    for seed in (0, 1):
+        write_adapter(folder, base, toy.name, paths, seed)
+        found.append(evaluate(toy, Plan(toy.name, {"default": with_it}), suite=suite).bits_per_byte)
+    assert found[0] != found[1]

@@ -30,7 +30,7 @@ def devices(draw: st.DrawFn) -> DeviceProfile:
         sample_s=draw(st.sampled_from([0.0, 1e-3])),
         message_overhead_s=draw(st.sampled_from([0.0, 2e-4])),
         stream_overhead_s=draw(st.sampled_from([0.0, 3e-4])),
-        request_overhead_s=draw(st.sampled_from([0.0, 1e-3])),
+        request_overhead_s=draw(st.sampled_from([0.0, 0.05])),
         encode_s=draw(st.sampled_from([0.0, 1e-4])),
         encode_s_per_element=draw(st.sampled_from([0.0, 1e-8])),
         tokenize_s_per_token=draw(st.sampled_from([0.0, 1e-5])),

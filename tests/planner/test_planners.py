@@ -77,6 +77,17 @@ def test_dynamic_programming_is_exact(problem: Problem, for_throughput: bool) ->
         assert found == pytest.approx(least, rel=1e-9)
 
 
+@settings(max_examples=150, deadline=None)
+@given(problems(most_places=3, u_shaped=False), st.integers(0, 10**6), st.sampled_from([1.0, 0.99, 0.9]))
+def test_it_is_exact_up_to_what_a_place_may_compute(problem: Problem, nth: int, share: float) -> None:
+    """A limit at what some plan takes, or a little below."""
+    taken = [s for plans in Landscape(problem).plans() for s in plans.busy_s.get(problem.user, ())]
+    limits = Limits(busy_s={problem.user: share * float(sorted(taken)[nth % len(taken)])})
+    problem = problem.with_(limits=limits)
+    found, least = _found(Chains(), problem), _brute(problem)
+    assert found == (None if least is None else pytest.approx(least, rel=1e-9))
+
+
 def test_one_cut_is_found_by_predicting_them_all() -> None:
     """Not even the columns are trusted: ``cost.predict`` alone."""
     problem = SIMPLE.with_(choices=Choices(bits={"edge": (16,), "cloud": (16,)}, wires=("fp16",)))

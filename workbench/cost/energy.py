@@ -10,7 +10,7 @@ from workbench.trace import Span
 
 __all__ = ["request_energy_j"]
 
-_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "tokenize"})
+_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "stream", "tokenize"})
 
 
 def request_energy_j(

@@ -141,7 +141,7 @@ class _Play:
         stages = self.placement.partition.stages
         tokens, context = self._step()
         if self._streams and self.token:
-            self._spend("encode", self._start, self.chain.devices[self._start].stream_overhead_s)
+            self._spend("stream", self._start, self.chain.devices[self._start].stream_overhead_s)
         for i, stage in enumerate(stages):
             if i:
                 self._hand_over(stages[i - 1].place, stage, tokens, context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from workbench.models.adapters import load_adapter
+from workbench.models.adapters import Adapter, load_adapter
 from workbench.models.slice import Boundary, StageModel
 from workbench.plan import Placement, Stage
 from workbench.quantization.weights import resident_bytes
@@ -31,6 +31,7 @@ class StageShelf:
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._stages: OrderedDict[_Key, StageModel] = OrderedDict()
+        self._adapters: dict[str, str] = {}  # fingerprints by name
 
     def stages(self, model: Model, placement: Placement, device: str) -> list[StageModel]:
         """The placement's stages in order, loaded where they are not yet, with its adapter at work.
@@ -40,6 +41,9 @@ class StageShelf:
             CheckpointError: the weights are missing, incomplete or damaged.
             UnsupportedArchitectureError: the model cannot be split there truthfully.
         """
+        adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
+        if adapter is not None:
+            self._forget_older(adapter)
         keys = [_key(model, stage, device) for stage in placement.partition.stages]
         for key, stage in zip(keys, placement.partition.stages, strict=True):
             if key not in self._stages:
@@ -48,12 +52,17 @@ class StageShelf:
             self._stages.move_to_end(key)
         self._make_room(keys)
         found = [self._stages[key] for key in keys]
-        adapter = None if placement.adapter is None else load_adapter(placement.adapter, model)
         for each in found:
             if adapter is not None:
                 each.attach(adapter)
             each.use(None if adapter is None else adapter.name)
         return found
+
+    def _forget_older(self, adapter: Adapter) -> None:
+        """Let go of all stages where the adapter's files have changed: some may hold what they were."""
+        if self._adapters.setdefault(adapter.name, adapter.fingerprint) != adapter.fingerprint:
+            self._stages.clear()
+            self._adapters[adapter.name] = adapter.fingerprint
 
     def _make_room(self, needed: Sequence[_Key]) -> None:
         """Let go of what has not been used for longest, never of what is needed now."""

@@ -314,7 +314,9 @@ def _allowed(
         np.where(present, _runs(columns.held_bytes) + ends + working, 0.0) <= room * (1 + 1e-9)
     )
     if place in problem.limits.busy_s:
-        busy_s = prefill_s + (problem.request.new_tokens - 1) * decode_s
+        request, begins = problem.request, place == problem.user
+        begin_s = problem.devices[place].begin_s(request.prompt_tokens * request.batch) if begins else 0.0
+        busy_s = begin_s + prefill_s + (request.new_tokens - 1) * decode_s
         allowed &= busy_s <= problem.limits.busy_s[place] * (1 + 1e-9)
     for pin in problem.pins:
         if pin.part == "blocks" and pin.place != place:

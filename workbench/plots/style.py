@@ -109,6 +109,7 @@ PIECES = (
     Piece("cloud", "compute", "cloud blocks", "blue", "."),
     Piece("", "downlink", "downlink", "vermilion", "\\"),
     Piece("", "sample", "sample", "sky"),
+    Piece("", "stream", "hand a token on", "sky", "x"),
     Piece("", "wait", "wait", "grey", "-"),
 )
 """In the order in which a request meets them."""

@@ -40,7 +40,7 @@ class RequestTimes:
     prompt_tokens: int
     elements: int  # numbers per token that cross in the split
     streamed_s: tuple[float, float]  # cloud-only
-    split_s: tuple[float, float] | None = None  # two halves; None where the model cannot be split
+    split_s: tuple[float, float] | None = None  # two halves; None where it cannot be split there
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,9 @@ class _Overheads(NamedTuple):
 
     @classmethod
     def of(cls, times: HostTimes, forward_s: float) -> _Overheads:
-        """A split step has two messages, each packed by one side and unpacked by the other."""
+        """A split step has two messages, each packed by one side and unpacked by the other; a request begins
+        as in the quicker of both plans.
+        """
         asked, sample_s = times.requests, times.sample_s
         begin_s = times.tokenize_s_per_token * asked.prompt_tokens + sample_s
         stream_s = max(0.0, asked.streamed_s[1] - sample_s)
@@ -181,8 +183,8 @@ class _Overheads(NamedTuple):
             return cls(max(0.0, asked.streamed_s[0] - begin_s) / 4, stream_s, 0.0)
         first_s, step_s = (seconds - forward_s for seconds in asked.split_s)
         message_s = max(0.0, step_s - sample_s - _codecs_s(times, 1)) / 4
-        request_s = first_s - begin_s - _codecs_s(times, asked.prompt_tokens) - 4 * message_s
-        return cls(message_s, stream_s, max(0.0, request_s))
+        firsts_s = first_s - _codecs_s(times, asked.prompt_tokens), asked.streamed_s[0]
+        return cls(message_s, stream_s, max(0.0, min(firsts_s) - begin_s - 4 * message_s))
 
 
 def _codecs_s(times: HostTimes, tokens: int) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from workbench.errors import UnsupportedArchitectureError
+from workbench.errors import ThrottleError, TransportError, UnsupportedArchitectureError
 from workbench.plan import CLOUD, EDGE, Partition, Plan, Stage
 from workbench.profiler.fitting import RequestTimes
 from workbench.profiler.passes import prompt, single_token, token_ids
@@ -22,19 +22,19 @@ from workbench.profiler.repeat import WAIT_S
 from workbench.runtime.decoding import Sampling
 from workbench.runtime.edge import EdgeClient
 from workbench.runtime.process import Child
-from workbench.wire import Transport, connect, new_keys
+from workbench.wire import Frame, Transport, connect, new_keys
 
 if TYPE_CHECKING:
     from workbench.models import Model
 
 __all__ = ["request_times"]
 
-_TEXT = "The user of a machine says what it is to do, and the machine says what it has done."
-_LONGEST = 64  # tokens of the prompt, and not more than half of the model's positions
-_PASSES = 4  # of the whole model, to each request
+_TEXT = "The user of a machine says what it is to do, and the machine says what it has done. " * 3
+_LONGEST = 64  # tokens of the prompt
 _SPLIT_TOKENS, _STREAMED_TOKENS = 6, 12
+_PASSES = 4  # of the whole model, to each round of requests
 _ROUNDS = 3  # at least
-_START_TIMEOUT_S = 600.0  # a large model takes a while to load
+_START_TIMEOUT_S = 120.0  # for a process that loads nothing yet
 
 _Pair = tuple[float, float]
 """Seconds of the first token, and of each later one."""
@@ -47,7 +47,19 @@ def request_times(model: Model, bits: int, each_s: float, tell: Callable[[str], 
     Args:
         each_s: seconds to spend on it, besides loading.
         tell: does with a token's text what a side of a run does.
+
+    Raises:
+        ThrottleError: one of the sides went away.
     """
+    try:
+        return _measured(model, bits, each_s, tell)
+    except TransportError as error:
+        raise ThrottleError(
+            f"requests of {model.name!r} with both sides on this host failed: {error}"
+        ) from error
+
+
+def _measured(model: Model, bits: int, each_s: float, tell: Callable[[str], None]) -> RequestTimes:
     text = _text(model)
     with ExitStack() as stack:
         open_connection = stack.enter_context(_cloud(model))
@@ -72,7 +84,8 @@ def request_times(model: Model, bits: int, each_s: float, tell: Callable[[str], 
 
 def _text(model: Model) -> str:
     """As much of the text as a request may have."""
-    most, words = min(_LONGEST, model.profile.max_positions // 2), _TEXT.split()
+    positions, words = model.profile.max_positions, _TEXT.split()
+    most = min(_LONGEST, positions // 2, positions - _STREAMED_TOKENS)
     while len(words) > 1 and len(model.tokenizer(" ".join(words))["input_ids"]) > most:
         words.pop()
     return " ".join(words)
@@ -98,9 +111,14 @@ def _passes(model: Model, bits: int, text: str) -> Callable[[], _Pair]:
 def _streamed(
     model: Model, bits: int, text: str, transport: Transport, tell: Callable[[str], None]
 ) -> Callable[[], _Pair]:
-    plan = Plan.of(model.name, Partition.unsplit(model.profile.n_blocks, CLOUD, bits))
-    client = EdgeClient(model, plan, transport)
-    return lambda: _request(client, text, _STREAMED_TOKENS, tell, pause_s=0.0)
+    client = EdgeClient(model, Plan.of(model.name, Partition.unsplit(model.profile.n_blocks, CLOUD, bits)))
+    client.connect(transport)
+
+    def run() -> _Pair:
+        times_s = _token_times_s(client, text, _STREAMED_TOKENS, tell)
+        return times_s[0], (times_s[-1] - times_s[0]) / (len(times_s) - 1)
+
+    return run
 
 
 def _split(
@@ -110,40 +128,57 @@ def _split(
     open_connection: Callable[[], Transport],
     tell: Callable[[str], None],
 ) -> Callable[[], _Pair] | None:
-    """None where the model cannot be split."""
+    """None where the model cannot be split in its middle."""
     n = model.profile.n_blocks
     try:
         client = EdgeClient(model, Plan.of(model.name, Partition.split(n, n // 2, bits, bits)))
     except UnsupportedArchitectureError:
         return None
-    client.connect(open_connection())
-    return lambda: _request(client, text, _SPLIT_TOKENS, tell, pause_s=WAIT_S)
+    delayed = _Delayed(open_connection())
+    client.connect(delayed)
+
+    def run() -> _Pair:
+        delayed.delays_s.clear()
+        times_s = _token_times_s(client, text, _SPLIT_TOKENS, tell)
+        first_s, *later_s = delayed.delays_s[: len(times_s)]
+        return times_s[0] - first_s, (times_s[-1] - times_s[0] - sum(later_s)) / len(later_s)
+
+    return run
 
 
-def _request(
-    client: EdgeClient, text: str, tokens: int, tell: Callable[[str], None], *, pause_s: float
-) -> _Pair:
-    """One request.
-
-    Args:
-        pause_s: before it, and after each token, as a link makes it; not counted.
-    """
-    pauses: list[_Pair] = []  # begun at, seconds
-
-    def shown(piece: str) -> None:
-        tell(piece)
-        began_s = time.perf_counter()
-        time.sleep(pause_s)
-        pauses.append((began_s, time.perf_counter() - began_s))
-
+def _token_times_s(
+    client: EdgeClient, text: str, tokens: int, tell: Callable[[str], None]
+) -> tuple[float, ...]:
+    """Of one request, after a pause."""
     time.sleep(WAIT_S)
-    asked_s = time.perf_counter()
-    trace = client.generate(
-        text, max_new_tokens=tokens, sampling=Sampling(ignore_eos=True), on_token=shown if pause_s else tell
-    )
-    first_s, last_s = trace.token_times_s[0], trace.token_times_s[-1]
-    paused_s = sum(seconds for began_s, seconds in pauses if began_s < asked_s + last_s)
-    return first_s, (last_s - first_s - paused_s) / (tokens - 1)
+    sampling = Sampling(ignore_eos=True)
+    return client.generate(text, max_new_tokens=tokens, sampling=sampling, on_token=tell).token_times_s
+
+
+class _Delayed(Transport):
+    """A connection whose answers come later, as over a link: both sides wait as long as they would there.
+
+    Attributes:
+        delays_s: of each message received.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.secure = transport.secure
+        self.delays_s: list[float] = []
+
+    def _put(self, parts: Sequence[Frame]) -> None:
+        self._transport._put(parts)
+
+    def _take(self, timeout_s: float) -> Sequence[Frame]:
+        parts = self._transport._take(timeout_s)
+        began_s = time.perf_counter()
+        time.sleep(WAIT_S)
+        self.delays_s.append(time.perf_counter() - began_s)
+        return parts
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from workbench.profiler.side import codec_s, sample_s, tokenize_s
 from workbench.quantization.weights import resident_bytes
 
 OnStep = Callable[[str], None]
-_CONTEXTS = (64, 512)
+_CONTEXTS = (61, 509)
 _PREFILLS = (13, 61, 251)
 _MATRIX = (4096, 8192)
 _BUSY_S = 0.5  # of looking whether others are at work

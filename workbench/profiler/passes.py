@@ -30,7 +30,7 @@ _Run = Callable[[], float]
 """One forward pass; its seconds."""
 _Shape = tuple[int, int, int]
 """Tokens, context, batch."""
-# Of prompts and contexts, by batch: not powers of two, which kernels like best and few prompts have.
+# Of prompts and contexts, by batch. Kernels like powers of two best, and few prompts are that long.
 _LENGTHS = {1: (1, 4, 13, 61, 127, 251, 1021), 4: (1, 13, 61, 251)}
 _CONTEXTS = {1: (13, 127, 509, 2039), 4: (13, 509)}
 _ROUNDS = 4  # over all shapes: what slows this host down for a while slows none of them alone

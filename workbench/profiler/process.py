@@ -28,7 +28,8 @@ _TIMEOUT_S = 600.0  # a large model takes long to load, not to measure
 def ask(
     task: str, model: Model, bits: Collection[int], budget_s: float, on_step: OnStep | None
 ) -> dict[str, Any]:
-    """What the measuring process answers to one task; it ends with this call, however that ends.
+    """What the measuring process answers to one task; it ends with this call, however that ends, and what it
+    started ends of itself when it does.
 
     Raises:
         ThrottleError: it died, or took too long.

@@ -68,7 +68,7 @@ class DeviceProfile:
     head_overhead_s: float = 0.0  # of the final norm and head, besides reading the head's weights
     message_overhead_s: float = 0.0  # fixed cost of sending or receiving one message, besides the link
     stream_overhead_s: float = 0.0  # what sending a token unasked delays the pass for the next one
-    request_overhead_s: float = 0.0  # fixed cost of beginning a request, on the user's device
+    request_overhead_s: float = 0.0  # fixed cost of beginning a request, tokenizing's own included
     sample_s: float = 0.0  # choosing one token from logits
     tokenize_s_per_token: float = 0.0  # text to token ids, per token of a prompt
     encode_s: float = 0.0  # fixed cost of encoding or of decoding one boundary activation

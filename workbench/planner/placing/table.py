@@ -21,7 +21,7 @@ from workbench.trace import RequestTrace
 __all__ = ["EDGE_MEMORY", "Bools", "Ceiling", "Shelf", "Table"]
 
 Bools = NDArray[np.bool_]
-_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "tokenize"})
+_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "stream", "tokenize"})
 EDGE_MEMORY = "memory of edge"
 
 

@@ -37,7 +37,7 @@ class Part:
         return kind in self.kinds and self.place in ("", place)
 
 
-_OTHER = frozenset({"tokenize", "encode", "decode_wire", "sample", "wait"})
+_OTHER = frozenset({"tokenize", "encode", "decode_wire", "sample", "stream", "wait"})
 _PATTERNS = ("", ".", "|", "-")
 
 
