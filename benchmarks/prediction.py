@@ -95,7 +95,7 @@ def _figures(cases: Sequence[Case]) -> dict[str, float]:
     held = [error for case in cases for error in _memory_errors(case)]
     figures |= _spread("memory_error", held)
     figures["bytes_exact_share"] = _share(cases, _bytes_are_exact)
-    figures["range_share"] = _share([c for c in cases if "ttft" in c["ranges"]], _is_in_range)
+    figures["range_share"] = statistics.mean(map(_share_in_range, cases))
     return figures
 
 
@@ -115,9 +115,10 @@ def _bytes_are_exact(case: Case) -> bool:
     return all(found == case["predicted_bytes"] for found in case["measured_bytes"])
 
 
-def _is_in_range(case: Case) -> bool:
-    low, high = case["ranges"]["ttft"]
-    return bool(low <= case["measured_ttft_s"] <= high)
+def _share_in_range(case: Case) -> float:
+    """Of TTFT, TPOT and the whole request, those measured within what was predicted to hold 80 %."""
+    ranges = case["ranges"].items()
+    return statistics.mean(low <= case[f"measured_{name}_s"] <= high for name, (low, high) in ranges)
 
 
 def _share(cases: Sequence[Case], holds: Callable[[Case], bool]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.cost.models import SMALL
 from workbench import profiles
 from workbench.cost import Chain, predict
+from workbench.cost.uncertainty import MODEL_ERROR
 from workbench.errors import PlanError
 from workbench.plan import Partition, Plan, Stage
 from workbench.trace import RequestTrace
@@ -105,7 +107,8 @@ def test_a_device_that_varies_widens_the_range() -> None:
     trace = predict(plan, SMALL, {"edge": device, "cloud": TIERS["cloud"]}, still)
     for name, value in (("ttft", trace.ttft_s), ("tpot", trace.tpot_s), ("total", trace.token_times_s[-1])):
         low, high = trace.ranges[name]
-        assert (low, high) == pytest.approx((0.9 * value, 1.1 * value))
+        half = math.hypot(0.1, MODEL_ERROR)
+        assert (low, high) == pytest.approx(((1 - half) * value, (1 + half) * value))
 
 
 def test_jitter_of_single_tokens_partly_cancels() -> None:
@@ -113,6 +116,9 @@ def test_jitter_of_single_tokens_partly_cancels() -> None:
     plan = Plan.of("small", Partition.split(8, 3))
     devices = {"edge": replace(TIERS["edge"], spread=0.0), "cloud": replace(TIERS["cloud"], spread=0.0)}
     few, many = (predict(plan, SMALL, devices, jittery, new_tokens=n) for n in (3, 65))
-    half = [trace.ranges["tpot"][1] - trace.tpot_s for trace in (few, many)]
-    assert half[1] == pytest.approx(half[0] * (2 / 64) ** 0.5, rel=1e-6)
+    squares = [
+        (trace.ranges["tpot"][1] - trace.tpot_s) ** 2 - (MODEL_ERROR * trace.tpot_s) ** 2
+        for trace in (few, many)
+    ]
+    assert squares[1] == pytest.approx(squares[0] * 2 / 64, rel=1e-6)
     assert RequestTrace.from_dict(few.to_dict()) == few

@@ -187,4 +187,5 @@ def test_a_width_that_was_not_measured_is_modelled(stage: Stage) -> None:
 def test_times_are_true_of_the_device_that_they_name() -> None:
     stage = _whole(SMALL)
     assert StageCost.of(MEASURED, stage, H100) == StageCost.of(SMALL, stage, H100)
-    assert StageCost.of(MEASURED, stage, HOST).spread == TABLE.spread == 0.1
+    assert StageCost.of(MEASURED, stage, replace(HOST, spread=0.0)).spread == TABLE.spread == 0.1
+    assert StageCost.of(MEASURED, stage, HOST).spread == HOST.spread == 0.5  # the wider of both

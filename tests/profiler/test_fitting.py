@@ -29,7 +29,6 @@ def _times(device: DeviceProfile, bits: int) -> WidthTimes:
         full_cache_s=many.step_s(1, _CONTEXTS[1]),
         prefill=tuple((t, many.step_s(t)) for t in (16, 64, 256)),
         block_bytes=weight_bytes(SMALL.block_params[0], SMALL.block_quantizable[0], bits),
-        spread=0.2,
     )
 
 
@@ -58,6 +57,7 @@ def _requests(device: DeviceProfile) -> RequestTimes:
         elements=SMALL.boundary_elements[4],
         streamed_s=_beyond(whole, Partition.unsplit(8, CLOUD), device),
         split_s=_beyond(whole, Partition.split(8, 4), device),
+        spread=0.2,
     )
 
 

@@ -47,7 +47,7 @@ class StageCost:
         tables = {bits: model.times_on(device.name, bits) for bits in blocks}
         measured = {bits: table for bits, table in tables.items() if table is not None}
         if len(measured) == len(tables):
-            return _measured(stage, blocks, measured)
+            return _measured(stage, blocks, measured, device.spread)
         rooflines = [line for bits, own in blocks.items() for line in _rooflines(model, own, bits, device)]
         head = (_Head.of(model, stage.bits, device),) if stage.head else ()
         return cls(device.forward_overhead_s, (*rooflines, *head), "analytic", device.spread)
@@ -93,14 +93,15 @@ def _by_width(stage: Stage) -> dict[int, list[int]]:
 
 
 def _measured(
-    stage: Stage, blocks: Mapping[int, Sequence[int]], tables: Mapping[int, WidthTable]
+    stage: Stage, blocks: Mapping[int, Sequence[int]], tables: Mapping[int, WidthTable], spread: float
 ) -> StageCost:
+    """``spread`` is the device's: passes in a loop vary less than those of requests."""
     own = tables[stage.bits]
     parts: list[_Part] = [_Blocks(tables[bits].blocks_surface(at)) for bits, at in blocks.items() if at]
     if stage.embedding or stage.head:
         parts.append(_Ends(own, stage.embedding, stage.head))
-    spread = max(table.spread for table in tables.values())
-    return StageCost(own.overhead_s, tuple(parts), "measured", spread)
+    widest = max(spread, *(table.spread for table in tables.values()))
+    return StageCost(own.overhead_s, tuple(parts), "measured", widest)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far off a request may be: the spread of devices and the jitter of links, as a range.
+"""How far off a request may be: the spread of devices, the jitter of links and the model's own error.
 
 A device that is slow is slow for the whole request: its spread acts on all of its time at once. Jitter is
 drawn for each message anew, and partly cancels over many. Independent sources add up as squares.
@@ -12,7 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from workbench.cost.chain import Chain
 from workbench.trace import Span
 
-__all__ = ["Z80", "request_ranges"]
+__all__ = ["MODEL_ERROR", "Z80", "request_ranges"]
+
+MODEL_ERROR = 0.05
+"""What 80 % of the requests stay within whose devices keep to their modelled times exactly: those over netem
+with both sides dilated, ``data/prediction.json``."""
 
 Z80 = 1.2815515655446004
 """The normal distribution's 90 % point: 80 % lie within so many standard deviations."""
@@ -51,7 +55,12 @@ def request_ranges(
     if last:
         halves["tpot"] = _half_s(later, spreads, jitter_s) / last
         middle["tpot"] = (ends[1] - ends[0]) / last
-    return {name: (max(0.0, middle[name] - half), middle[name] + half) for name, half in halves.items()}
+    return {name: _around(middle[name], half) for name, half in halves.items()}
+
+
+def _around(middle_s: float, half_s: float) -> tuple[float, float]:
+    half_s = math.hypot(half_s, MODEL_ERROR * middle_s)
+    return max(0.0, middle_s - half_s), middle_s + half_s
 
 
 def _half_s(

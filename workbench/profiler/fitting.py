@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any, NamedTuple
 
 from workbench.profiles import DeviceProfile, Kernel, ModelProfile, Source
@@ -28,7 +27,6 @@ class WidthTimes:
     full_cache_s: float  # one token of the longer stage with the full cache
     prefill: tuple[tuple[int, float], ...]  # tokens and seconds of the longer stage, without a past
     block_bytes: float  # as the weights of one block lie in memory, on average
-    spread: float = 0.0  # half of p10 to p90 of a pass after a pause over its median
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class RequestTimes:
     elements: int  # numbers per token that cross in the split
     streamed_s: tuple[float, float]  # cloud-only
     split_s: tuple[float, float] | None = None  # two halves; None where it cannot be split there
+    spread: float = 0.0  # half of p10 to p90 of a request's time per token over its median
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def host_profile(
         tokenize_s_per_token=times.tokenize_s_per_token,
         encode_s=times.encode_s,
         encode_s_per_element=times.encode_s_per_element,
-        spread=median(width.spread for width in times.widths.values()),
+        spread=times.requests.spread,
         kernels=kernels,
         sources={
             **dict.fromkeys((*names, *more, *other), measured),

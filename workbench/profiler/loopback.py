@@ -18,7 +18,7 @@ from workbench.errors import ThrottleError, TransportError, UnsupportedArchitect
 from workbench.plan import CLOUD, EDGE, Partition, Plan, Stage
 from workbench.profiler.fitting import RequestTimes
 from workbench.profiler.passes import prompt, single_token, token_ids
-from workbench.profiler.repeat import WAIT_S
+from workbench.profiler.repeat import WAIT_S, spread
 from workbench.runtime.decoding import Sampling
 from workbench.runtime.edge import EdgeClient
 from workbench.runtime.process import Child
@@ -71,15 +71,20 @@ def _measured(model: Model, bits: int, each_s: float, tell: Callable[[str], None
         rows: list[list[_Pair]] = []
         until_s = time.perf_counter() + each_s
         while len(rows) < _ROUNDS or time.perf_counter() < until_s:
-            whole, *requests = (run() for run in runs)
-            rows.append([(first - whole[0], later - whole[1]) for first, later in requests])
-    streamed, *others = (_medians(column) for column in zip(*rows, strict=True))
+            rows.append([run() for run in runs])
+    whole, *requests = zip(*rows, strict=True)
+    streamed, *others = (_medians(list(map(_beyond, whole, request))) for request in requests)
     return RequestTimes(
         prompt_tokens=len(model.tokenizer(text)["input_ids"]),
         elements=model.profile.boundary_elements[model.profile.n_blocks // 2],
         streamed_s=streamed,
         split_s=others[0] if others else None,
+        spread=max(spread([later for _, later in request]) for request in requests),
     )
+
+
+def _beyond(whole: _Pair, request: _Pair) -> _Pair:
+    return request[0] - whole[0], request[1] - whole[1]
 
 
 def _text(model: Model) -> str:

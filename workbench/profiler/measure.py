@@ -24,7 +24,7 @@ from workbench.plan import CLOUD, EDGE, Stage
 from workbench.profiler.fitting import HostTimes, WidthTimes
 from workbench.profiler.loopback import request_times
 from workbench.profiler.passes import measure_width, prompt, single_token, token_ids
-from workbench.profiler.repeat import WAIT_S, repeat, spread, timed
+from workbench.profiler.repeat import repeat, timed
 from workbench.profiler.side import codec_s, sample_s, tokenize_s
 from workbench.quantization.weights import resident_bytes
 
@@ -50,7 +50,7 @@ def measure_model(model: Model, bits: Sequence[int], budget_s: float, on_step: O
 
 def measure_host(model: Model, bits: Sequence[int], budget_s: float, on_step: OnStep) -> dict[str, Any]:
     """Everything that a host profile needs; ``on_step`` is told what comes next."""
-    each_s = budget_s / (7 * len(bits) + 8 + _REQUESTS)
+    each_s = budget_s / (6 * len(bits) + 8 + _REQUESTS)
     usual = 16 if 16 in bits else max(bits)
     widths = {}
     for b in bits:
@@ -81,24 +81,22 @@ def _width(model: Model, bits: int, each_s: float) -> WidthTimes:
     stages = [model.load_stage(Stage(EDGE, 0, k, embedding=True, bits=bits)) for k in (few, n)]
     longest = model.profile.max_positions // 2
     contexts = (min(_CONTEXTS[0], longest // 4), min(_CONTEXTS[1], longest))
-    decode = [_decode(stage, model, contexts[0], each_s) for stage in stages]
-    late = _decode(stages[1], model, contexts[0], each_s, WAIT_S)
+    decode = [_decode_s(stage, model, contexts[0], each_s) for stage in stages]
     prefill = [(t, _prefill_s(stages[1], model, t, each_s)) for t in _PREFILLS if t <= longest]
     block_bytes = (resident_bytes(stages[1].module) - resident_bytes(stages[0].module)) / (n - few)
     return WidthTimes(
         blocks=(few, n),
-        decode_s=(median(decode[0]), median(decode[1])),
+        decode_s=(decode[0], decode[1]),
         contexts=contexts,
-        full_cache_s=median(_decode(stages[1], model, contexts[1], each_s)),
+        full_cache_s=_decode_s(stages[1], model, contexts[1], each_s),
         prefill=tuple(prefill),
         block_bytes=block_bytes,
-        spread=spread(late),
     )
 
 
-def _decode(stage: StageModel, model: Model, context: int, each_s: float, wait_s: float = 0.0) -> list[float]:
+def _decode_s(stage: StageModel, model: Model, context: int, each_s: float) -> float:
     run = single_token(stage, token_ids(model, context))
-    return repeat(lambda: (run(),), each_s, wait_s=wait_s)[0]
+    return median(repeat(lambda: (run(),), each_s)[0])
 
 
 def _prefill_s(stage: StageModel, model: Model, tokens: int, each_s: float) -> float:
