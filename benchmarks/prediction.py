@@ -95,7 +95,7 @@ def _figures(cases: Sequence[Case]) -> dict[str, float]:
     held = [error for case in cases for error in _memory_errors(case)]
     figures |= _spread("memory_error", held)
     figures["bytes_exact_share"] = _share(cases, _bytes_are_exact)
-    figures["range_share"] = statistics.mean(map(_share_in_range, cases))
+    figures["range_share"] = statistics.mean(map(_share_in_range, (c for c in cases if c["ranges"])))
     return figures
 
 
