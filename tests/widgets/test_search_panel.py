@@ -281,7 +281,10 @@ def test_a_worker_that_is_killed_is_said_and_resume_goes_on(make: Make) -> None:
     assert "Resume goes on" in panel.message
     panel.resume()
     panel.wait()
-    assert (panel.state, panel.message, len(panel.study.records())) == ("done", "", 60)
+    records = panel.study.records()
+    given_up = [record for record in records if record.state == "failed"]  # what it was at when it was killed
+    assert (panel.state, panel.message, len(records) - len(given_up)) == ("done", "", 60)
+    assert len(given_up) <= 1
 
 
 def test_an_interrupt_pauses_the_search(make: Make) -> None:
