@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["LABELS", "SPAN_KINDS", "Clock", "Label", "Number", "RequestTrace", "Span"]
+__all__ = ["BUSY_KINDS", "LABELS", "SPAN_KINDS", "Clock", "Label", "Number", "RequestTrace", "Span"]
 
 Label = Literal["measured", "modelled", "published"]
 Clock = Literal["wall", "virtual", "none"]
@@ -25,6 +25,8 @@ SPAN_KINDS = (
     "stream",
     "wait",
 )
+BUSY_KINDS = frozenset({"compute", "encode", "decode_wire", "sample", "stream", "tokenize"})
+"""Those in which a device is at work."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ __all__ = ["REPOSITORY", "host_facts", "run_where_netem_is"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _TIMEOUT_S = 3000.0
-# A page fault takes 45 microseconds in user-mode Linux: what a process was given and freed, it keeps.
+# A page fault takes 60 microseconds in user-mode Linux: what a process was given and freed, it keeps.
 _KEEP_MEMORY = ("MALLOC_TRIM_THRESHOLD_=268435456", "MALLOC_MMAP_THRESHOLD_=33554432")
 
 

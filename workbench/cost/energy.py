@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from workbench.plan import EDGE
 from workbench.profiles import DeviceProfile
-from workbench.trace import Span
+from workbench.trace import BUSY_KINDS, Span
 
 __all__ = ["request_energy_j"]
-
-_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "stream", "tokenize"})
 
 
 def request_energy_j(
@@ -33,7 +31,7 @@ def request_energy_j(
     """
     busy = dict.fromkeys(devices, 0.0)
     for span in spans:
-        if span.kind in _BUSY:
+        if span.kind in BUSY_KINDS:
             busy[span.place] = busy.get(span.place, 0.0) + span.duration_s
     energy = {place: device.active_w * busy[place] for place, device in devices.items()}
     if user in devices:

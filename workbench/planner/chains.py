@@ -181,7 +181,7 @@ def _sums(tables: _Tables, route: Route, wire: str, way: _Way, pause: int) -> tu
     """Seconds of a way's prefill and of its decode step, if pauses were of this length."""
     problem, crossings = tables.landscape.problem, tables.landscape.crossings(wire)
     cuts, widths = way
-    prefill_s, decode_s = tables.begin_s, 0.0
+    prefill_s, decode_s = tables.landscape.problem.begin_s, 0.0
     for i, (width, (start, stop)) in enumerate(zip(widths, pairwise(cuts), strict=True)):
         stage = tables.stage(route, i)
         prefill_s += stage.prefill_s[width, start, stop]
@@ -227,12 +227,6 @@ class _Tables:
         """The same plans, the best of which is remembered."""
         self.least = min(self.least, float(score.of(plans.numbers).min()))
         return plans
-
-    @property
-    def begin_s(self) -> float:
-        """Seconds that the user's device takes for the prompt before anything else."""
-        problem = self.landscape.problem
-        return problem.devices[problem.user].begin_s(problem.request.prompt_tokens * problem.request.batch)
 
     def n_pauses(self, wire: str) -> int:
         """How many lengths of pause the messages tell apart."""
@@ -314,9 +308,8 @@ def _allowed(
         np.where(present, _runs(columns.held_bytes) + ends + working, 0.0) <= room * (1 + 1e-9)
     )
     if place in problem.limits.busy_s:
-        request, begins = problem.request, place == problem.user
-        begin_s = problem.devices[place].begin_s(request.prompt_tokens * request.batch) if begins else 0.0
-        busy_s = begin_s + prefill_s + (request.new_tokens - 1) * decode_s
+        begin_s = problem.begin_s if place == problem.user else 0.0
+        busy_s = begin_s + prefill_s + (problem.request.new_tokens - 1) * decode_s
         allowed &= busy_s <= problem.limits.busy_s[place] * (1 + 1e-9)
     for pin in problem.pins:
         if pin.part == "blocks" and pin.place != place:

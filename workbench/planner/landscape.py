@@ -266,7 +266,7 @@ class Pass:
         self._run()
 
     def _run(self) -> None:
-        devices, request = self.problem.devices, self.problem.request
+        devices = self.problem.devices
         start, end = self.places[0], self.places[-1]
         for place, stage in zip(self.places, self.computing.stages, strict=True):
             self._work(place, stage.prefill_s, stage.decode_s)
@@ -277,7 +277,7 @@ class Pass:
         if start != self.user:
             self._work(start, 0.0, devices[start].stream_overhead_s)
         self._settle()
-        self._work(self.user, devices[self.user].begin_s(request.prompt_tokens * request.batch), 0.0)
+        self._work(self.user, self.problem.begin_s, 0.0)
         if start != self.user:
             self._stream(start)
 

@@ -226,6 +226,11 @@ class Problem:
         """The place where the user sits."""
         return next(iter(self.devices))
 
+    @property
+    def begin_s(self) -> float:
+        """Seconds that the user's device takes for the prompt before anything else."""
+        return self.devices[self.user].begin_s(self.request.prompt_tokens * self.request.batch)
+
     def with_(self, **changes: Any) -> Problem:
         """The same problem with some fields changed."""
         return replace(self, **changes)

@@ -16,12 +16,11 @@ from workbench.plan import CLOUD, EDGE, Plan
 from workbench.planner.limits import WITHIN
 from workbench.planner.placing.problem import PLACING_AIMS, Demand, PlacingProblem
 from workbench.planner.quantity import quantity
-from workbench.trace import RequestTrace
+from workbench.trace import BUSY_KINDS, RequestTrace
 
 __all__ = ["EDGE_MEMORY", "Bools", "Ceiling", "Shelf", "Table"]
 
 Bools = NDArray[np.bool_]
-_BUSY = frozenset({"compute", "encode", "decode_wire", "sample", "stream", "tokenize"})
 EDGE_MEMORY = "memory of edge"
 
 
@@ -220,7 +219,7 @@ def _figures(problem: PlacingProblem, module: str, demand: Demand) -> dict[str, 
 def _hours(problem: PlacingProblem, trace: RequestTrace) -> float:
     """What the places' devices cost while they compute."""
     per_hour = problem.prices.per_hour
-    return sum(s.duration_s * per_hour.get(s.place, 0.0) / 3600 for s in trace.spans if s.kind in _BUSY)
+    return sum(s.duration_s * per_hour.get(s.place, 0.0) / 3600 for s in trace.spans if s.kind in BUSY_KINDS)
 
 
 def _shelf(problem: PlacingProblem, place: str) -> Shelf:
